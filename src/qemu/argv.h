@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From a domain, complete with addresses and aliases, to the command line that makes QEMU be it. */
+#pragma once
+
+#include "capabilities.h"
+#include "domain.h"
+#include "strv.h"
+
+/* What the command line needs besides the domain. Descriptors are -1 when not used. */
+struct argv_context {
+	const char *run_dir;	 /* this VM's directory: secrets, sockets */
+	const char *channel_dir; /* where channels with mode='bind' and no path get their socket */
+	int monitor_fd;		 /* listening UNIX socket for QMP */
+	bool incoming;		 /* -incoming defer: state comes from an image or another host */
+	const int *tap_fds;	 /* one for each nic, -1 where none; may be NULL */
+	const int *vhost_fds;	 /* likewise */
+	int vsock_fd;		 /* opened /dev/vhost-vsock with its CID set */
+	const char *tpm_socket;	 /* swtpm's control socket */
+	bool sandbox;		 /* -sandbox on,... */
+};
+
+/*
+ * ret_argv[0] is the emulator. The guest always starts stopped (-S). Every disk is a -blockdev pair:
+ * node names "libvirt-N-storage" (file) and "libvirt-N-format", N counting disks from the last one down as
+ * libvirt does, and device ids are the aliases, so that images and migrations are interchangeable.
+ * ERROR_UNSUPPORTED_CONFIG when this QEMU cannot do what the domain asks.
+ */
+int argv_build(const struct domain *d, const struct qemu_capabilities *caps, const struct argv_context *ctx,
+	struct strv *ret_argv, struct error *err);

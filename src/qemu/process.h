@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Child processes and processes of an earlier daemon, watched through pidfds.
+ *
+ * A process is identified by pid and start time (field 22 of /proc/PID/stat, clock ticks since boot,
+ * proc(5)), so that a recycled pid is never taken for it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "error.h"
+#include "strv.h"
+
+struct process;
+
+/* `status` as from waitpid, or -1 when it was adopted and only its end is known. Called once, from the loop. */
+typedef void (*process_exit_fn)(struct process *p, int status, void *userdata);
+
+struct process_options {
+	const struct strv *argv; /* argv->items[0] is an absolute path */
+	const int *fds;		 /* kept open in the child under the same numbers */
+	size_t n_fds;
+	int stdin_fd, stdout_fd, stderr_fd; /* -1: /dev/null */
+	bool new_session; /* setsid: outlives the daemon's terminal */
+};
+
+int process_start(sd_event *loop, const struct process_options *options, process_exit_fn on_exit, void *userdata,
+	struct process **ret, struct error *err);
+
+/* ERROR_OPERATION_FAILED when no such process lives any more (or the pid is another's now). */
+int process_adopt(sd_event *loop, pid_t pid, uint64_t start_time, process_exit_fn on_exit, void *userdata,
+	struct process **ret, struct error *err);
+
+pid_t process_get_pid(const struct process *p);
+uint64_t process_get_start_time(const struct process *p);
+bool process_is_running(const struct process *p);
+
+/* Through the pidfd, so never to a stranger. No effect when it is gone. */
+void process_kill(struct process *p, int signal);
+
+/* Stops watching; does not touch the process. Accepts NULL. */
+void process_free(struct process *p);
+
+/* "exited with status 1", "killed by signal 9 (Killed)", "ended". */
+void process_status_format(int status, char text[64]);
