@@ -16,7 +16,10 @@
 
 struct process;
 
-/* `status` as from waitpid, or -1 when it was adopted and only its end is known. Called once, from the loop. */
+/*
+ * `status` as from waitpid, or -1 when it was adopted and only its end is known. Called once, from the loop, after
+ * what the process last wrote to sockets watched at normal priority. May free p.
+ */
 typedef void (*process_exit_fn)(struct process *p, int status, void *userdata);
 
 struct process_options {
@@ -24,11 +27,16 @@ struct process_options {
 	const int *fds;		 /* kept open in the child under the same numbers */
 	size_t n_fds;
 	int stdin_fd, stdout_fd, stderr_fd; /* -1: /dev/null */
-	bool new_session; /* setsid: outlives the daemon's terminal */
+	bool new_session;		    /* setsid: outlives the daemon's terminal */
+	bool dies_with_daemon;		    /* for helpers whose work is worth nothing without us */
 };
 
-int process_start(sd_event *loop, const struct process_options *options, process_exit_fn on_exit, void *userdata,
-	struct process **ret, struct error *err);
+/*
+ * Fork and exec. Signals are reset, every descriptor but the named ones is closed; those in fds must be above 2
+ * and may be O_CLOEXEC here. That the program cannot be executed is an error here, not an exit status.
+ */
+int process_start(sd_event *loop, const struct process_options *options, process_exit_fn on_exit,
+	void *userdata, struct process **ret, struct error *err);
 
 /* ERROR_OPERATION_FAILED when no such process lives any more (or the pid is another's now). */
 int process_adopt(sd_event *loop, pid_t pid, uint64_t start_time, process_exit_fn on_exit, void *userdata,
@@ -41,7 +49,7 @@ bool process_is_running(const struct process *p);
 /* Through the pidfd, so never to a stranger. No effect when it is gone. */
 void process_kill(struct process *p, int signal);
 
-/* Stops watching; does not touch the process. Accepts NULL. */
+/* Stops watching; does not touch the process, but a child is still reaped when it ends. Accepts NULL. */
 void process_free(struct process *p);
 
 /* "exited with status 1", "killed by signal 9 (Killed)", "ended". */

@@ -22,7 +22,8 @@ struct qmp_ops {
 	/* Greeting and capabilities done; commands flow. */
 	void (*ready)(struct qmp *q, void *userdata);
 	/* `data` is borrowed and may be NULL. */
-	void (*event)(struct qmp *q, const char *name, json *data, int64_t seconds, int32_t micros, void *userdata);
+	void (*event)(
+		struct qmp *q, const char *name, json *data, int64_t seconds, int32_t micros, void *userdata);
 	/*
 	 * The peer is gone or broke the protocol; every pending command has been answered with an error before.
 	 * Called at most once and never from within qmp_open or qmp_close; the owner then calls qmp_close.
@@ -34,7 +35,8 @@ struct qmp_ops {
 typedef void (*qmp_reply_fn)(struct qmp *q, json *ret, const struct error *err, void *userdata);
 
 /* `fd` is a connected stream socket, owned from here on, also on failure. `ops` must outlive the connection. */
-int qmp_open(sd_event *loop, int fd, const struct qmp_ops *ops, void *userdata, struct qmp **ret, struct error *err);
+int qmp_open(sd_event *loop, int fd, const struct qmp_ops *ops, void *userdata, struct qmp **ret,
+	struct error *err);
 
 /* Drops the connection; pending replies are not called any more. Safe inside any callback. Accepts NULL. */
 void qmp_close(struct qmp *q);
@@ -44,8 +46,8 @@ void qmp_close(struct qmp *q);
  * caller's. `reply` is called exactly once unless qmp_close comes first; it may be NULL. `timeout_usec` 0 means
  * no limit; when it passes, the command is answered with ERROR_TIMEOUT and a late reply is ignored.
  */
-void qmp_command(struct qmp *q, const char *name, json *arguments, int fd, uint64_t timeout_usec, qmp_reply_fn reply,
-	void *userdata);
+void qmp_command(struct qmp *q, const char *name, json *arguments, int fd, uint64_t timeout_usec,
+	qmp_reply_fn reply, void *userdata);
 
 /*
  * Forget who waits: every pending reply with this userdata is dropped silently. For owners that go away before
