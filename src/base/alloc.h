@@ -48,8 +48,9 @@ void vec_grow_(void **items, size_t n, size_t size);
 		(v)->items = NULL;                                                                           \
 		(v)->n = 0;                                                                                  \
 	} while (0)
-/* VEC_FOREACH(disk, &domain->disks) { ... disk is a copy of the item ... } */
+/* VEC_FOREACH(disk, &domain->disks) { ... disk is a copy of the item; break and continue work ... } */
 #define VEC_FOREACH(item, v)                                                                                 \
-	for (size_t item##_i = 0; item##_i < (v)->n; item##_i++)                                             \
-		for (__typeof__((v)->items[0]) item = (v)->items[item##_i], *item##_once = &item; item##_once; \
-			item##_once = NULL)
+	for (size_t item##_i = 0, item##_left = 0; !item##_left && item##_i < (v)->n; item##_i++)            \
+		for (__typeof__((v)->items[0]) item = (v)->items[item##_i],                                  \
+					       *item##_once = (item##_left = 1, &item);                      \
+			item##_once; item##_once = NULL, item##_left = 0)

@@ -6,4 +6,5 @@
 #include <stdlib.h>
 #include <string.h>
 
+#undef alloca
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok strncpy strncat atoi atol atoll gets alloca

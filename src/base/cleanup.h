@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 /* `_cleanup_(f)` runs f(&variable) when the variable leaves its scope. */
-#define _cleanup_(f) __attribute__((cleanup(f)))
+#define _cleanup_(f)	    __attribute__((cleanup(f)))
 #define _printf_(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* Defines func##_p for _cleanup_, for release functions that take a pointer and accept NULL. */
@@ -36,8 +36,8 @@ static inline void fclose_p(FILE **f)
 		fclose(*f);
 }
 
-#define _cleanup_free_ _cleanup_(free_p)
-#define _cleanup_close_ _cleanup_(close_p)
+#define _cleanup_free_	 _cleanup_(free_p)
+#define _cleanup_close_	 _cleanup_(close_p)
 #define _cleanup_fclose_ _cleanup_(fclose_p)
 
 /* Evaluate to the value and leave the variable empty: ownership moves to the reader. */

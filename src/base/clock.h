@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define USEC_PER_SEC 1000000ull
+#define USEC_PER_SEC  1000000ull
 #define USEC_PER_MSEC 1000ull
 
 uint64_t clock_now(void);  /* CLOCK_MONOTONIC, microseconds */

@@ -9,31 +9,31 @@
 /* Each code maps to one error number of libvirt's protocol (server/reply.c holds the table). */
 enum error_code {
 	ERROR_NONE = 0,
-	ERROR_INTERNAL,		   /* a bug, or something the system should never do */
-	ERROR_SYSTEM,		   /* a system call failed; errnum says how */
+	ERROR_INTERNAL, /* a bug, or something the system should never do */
+	ERROR_SYSTEM,	/* a system call failed; errnum says how */
 	ERROR_NO_MEMORY,
-	ERROR_INVALID_ARGUMENT,	   /* the caller's argument makes no sense */
-	ERROR_XML,		   /* not well-formed, or not what the document must hold */
-	ERROR_UNSUPPORTED_CONFIG,  /* understood, but this host or program cannot do it */
-	ERROR_UNSUPPORTED,	   /* the operation does not exist here */
+	ERROR_INVALID_ARGUMENT,	    /* the caller's argument makes no sense */
+	ERROR_XML,		    /* not well-formed, or not what the document must hold */
+	ERROR_UNSUPPORTED_CONFIG,   /* understood, but this host or program cannot do it */
+	ERROR_UNSUPPORTED,	    /* the operation does not exist here */
 	ERROR_ARGUMENT_UNSUPPORTED, /* a flag or parameter that is not known */
-	ERROR_OPERATION_INVALID,   /* not in this state: "domain is not running" */
+	ERROR_OPERATION_INVALID,    /* not in this state: "domain is not running" */
 	ERROR_OPERATION_FAILED,
-	ERROR_OPERATION_ABORTED,   /* somebody asked for it to stop */
-	ERROR_OPERATION_DENIED,	   /* access right missing */
+	ERROR_OPERATION_ABORTED, /* somebody asked for it to stop */
+	ERROR_OPERATION_DENIED,	 /* access right missing */
 	ERROR_TIMEOUT,
-	ERROR_BUSY,		   /* another job holds the object */
-	ERROR_EXISTS,		   /* name or UUID already taken */
+	ERROR_BUSY,   /* another job holds the object */
+	ERROR_EXISTS, /* name or UUID already taken */
 	ERROR_NO_DOMAIN,
 	ERROR_NO_SNAPSHOT,
 	ERROR_NO_METADATA,
 	ERROR_NO_SAVED_IMAGE,
-	ERROR_DAMAGED,		   /* a file's contents are not what was written */
-	ERROR_RPC,		   /* the peer broke the protocol */
+	ERROR_DAMAGED, /* a file's contents are not what was written */
+	ERROR_RPC,     /* the peer broke the protocol */
 	ERROR_UNKNOWN_PROCEDURE,
 	ERROR_AUTH,
-	ERROR_QEMU,		   /* QEMU refused; the message has its words */
-	ERROR_NO_OBJECT,	   /* network, pool, volume, secret ...: none is known here */
+	ERROR_QEMU,	 /* QEMU refused; the message has its words */
+	ERROR_NO_OBJECT, /* network, pool, volume, secret ...: none is known here */
 	ERROR_CODE_MAX_,
 };
 
@@ -46,7 +46,10 @@ struct error {
 	char message[ERROR_MESSAGE_MAX];
 };
 
-#define ERROR_INIT {.code = ERROR_NONE}
+#define ERROR_INIT                                                                                           \
+	{                                                                                                    \
+		.code = ERROR_NONE                                                                           \
+	}
 
 /* All return -1, so that `return error_set(...)` reads well. `err` may be NULL. Text too long is cut. */
 int error_set(struct error *err, enum error_code code, const char *fmt, ...) _printf_(3, 4);

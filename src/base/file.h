@@ -16,7 +16,8 @@
 int file_replace(int dirfd, const char *name, const void *data, size_t len, mode_t mode, struct error *err);
 
 /* As file_replace without the fsyncs: whole after a crash of the daemon, not of the host. For run/. */
-int file_replace_volatile(int dirfd, const char *name, const void *data, size_t len, mode_t mode, struct error *err);
+int file_replace_volatile(
+	int dirfd, const char *name, const void *data, size_t len, mode_t mode, struct error *err);
 
 /* Whole file, at most `max` bytes (more is an error), not following a symlink. ret_ is NUL-terminated. */
 int file_read(int dirfd, const char *name, size_t max, char **ret_data, size_t *ret_len, struct error *err);

@@ -39,8 +39,10 @@ bool json_get_bool(json *o, const char *key, bool otherwise);
 /* "a.b.0.c": walk keys and array indices; NULL when any is missing. */
 json *json_get_path(json *o, const char *path);
 
+/* Over the items of an array (NULL: none). break and continue work. */
 #define JSON_FOREACH(item, array)                                                                            \
-	for (size_t item##_i = 0, item##_n = (array) ? json_object_array_length(array) : 0;                  \
-		item##_i < item##_n; item##_i++)                                                             \
-		for (json *item = json_object_array_get_idx(array, item##_i), *item##_once = (json *)1;      \
-			item##_once; item##_once = NULL)
+	for (size_t item##_i = 0, item##_left = 0, item##_n = (array) ? json_object_array_length(array) : 0; \
+		!item##_left && item##_i < item##_n; item##_i++)                                             \
+		for (json *item = json_object_array_get_idx(array, item##_i),                                \
+			  *item##_once = (item##_left = 1, (json *)1);                                       \
+			item##_once; item##_once = NULL, item##_left = 0)

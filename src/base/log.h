@@ -19,7 +19,7 @@ void log_set_level(enum log_level level);
 /* `vm` and `job` become fields VM= and JOB= of the record; either may be NULL. */
 void log_write(enum log_level level, const char *vm, const char *job, const char *fmt, ...) _printf_(4, 5);
 
-#define log_error(...) log_write(LOG_LEVEL_ERROR, NULL, NULL, __VA_ARGS__)
+#define log_error(...)	 log_write(LOG_LEVEL_ERROR, NULL, NULL, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, NULL, NULL, __VA_ARGS__)
-#define log_info(...) log_write(LOG_LEVEL_INFO, NULL, NULL, __VA_ARGS__)
-#define log_debug(...) log_write(LOG_LEVEL_DEBUG, NULL, NULL, __VA_ARGS__)
+#define log_info(...)	 log_write(LOG_LEVEL_INFO, NULL, NULL, __VA_ARGS__)
+#define log_debug(...)	 log_write(LOG_LEVEL_DEBUG, NULL, NULL, __VA_ARGS__)

@@ -17,17 +17,17 @@ static inline void xml_doc_p(xmlDoc **doc)
 #define _cleanup_xml_ _cleanup_(xml_doc_p)
 
 /* No network, no DTD, no entities, nesting at most 64, text at most 4 MiB (the protocol's string). */
-#define XML_TEXT_MAX (4u << 20)
+#define XML_TEXT_MAX  (4u << 20)
 #define XML_DEPTH_MAX 64
 int xml_parse(const char *text, size_t len, const char *root, xmlDoc **ret, struct error *err);
 
 /* Attribute or child text. Results are owned by the caller and NULL when there is none. */
 char *xml_attr(const xmlNode *node, const char *name);
-char *xml_text(const xmlNode *node); /* leading and trailing white space removed */
+char *xml_text(const xmlNode *node); /* without leading and trailing white space; NULL when nothing is left */
 const xmlNode *xml_child(const xmlNode *node, const char *name); /* first one, or NULL */
 char *xml_child_text(const xmlNode *node, const char *name);
 char *xml_child_attr(const xmlNode *node, const char *child, const char *attr);
-bool xml_is(const xmlNode *node, const char *name);
+bool xml_is(const xmlNode *node, const char *name); /* an element in a namespace never is */
 
 /* The subtree as text, namespaces included, as it was given. */
 char *xml_serialise(const xmlNode *node);
@@ -35,8 +35,7 @@ char *xml_serialise(const xmlNode *node);
 /* Over element children only. */
 const xmlNode *xml_first(const xmlNode *node);
 const xmlNode *xml_next(const xmlNode *node);
-#define XML_FOREACH(child, node)                                                                             \
-	for (const xmlNode *child = xml_first(node); child; child = xml_next(child))
+#define XML_FOREACH(child, node) for (const xmlNode *child = xml_first(node); child; child = xml_next(child))
 
 /* Writer: two spaces of indentation, attributes in single quotes, everything escaped. */
 struct xml_writer {
