@@ -8,7 +8,7 @@
 	.globl _start
 	.set PORT, 0x3f8
 	.set COUNT, 0x7e00	/* behind the sector */
-	.set DELAY, 2000	/* port accesses between two lines */
+	.set DELAY, 0x200000	/* ticks of the processor's clock between two lines: about a millisecond */
 _start:
 	cli
 	xorw	%ax, %ax
@@ -33,10 +33,13 @@ send:
 	loop	digit
 	movb	$'\n', %al
 	call	put
-	movw	$DELAY, %cx
+	rdtsc
+	movl	%eax, %edi
 wait:
-	outb	%al, $0x80
-	loop	wait
+	rdtsc
+	subl	%edi, %eax
+	cmpl	$DELAY, %eax
+	jb	wait
 	jmp	next
 
 /* Wait until the transmitter takes a byte, then give it %al. */
