@@ -12,16 +12,17 @@
 
 /* What the host and the emulator answer; plain values so that golden tests need neither. */
 struct domain_host {
-	const char *default_emulator;	/* path */
-	const char *arch;		/* "x86_64" */
+	const char *default_emulator; /* path */
+	const char *arch;	      /* "x86_64" */
 	/* canonical name of a machine type or alias ("q35" -> "pc-q35-10.0"); NULL when QEMU does not have it */
 	const char *(*canonical_machine)(void *userdata, const char *machine);
 	/* does this QEMU have the device model? */
 	bool (*has_device)(void *userdata, const char *device);
 	void *userdata;
-	uint64_t memory_kib; /* of the host; 0: do not check */
-	const char *nvram_dir;	       /* where NAME_VARS.fd goes */
-	const char *efi_code, *efi_code_secure, *efi_vars, *efi_vars_secure; /* installed firmware, NULL none */
+	uint64_t memory_kib;   /* of the host; 0: do not check */
+	const char *nvram_dir; /* where NAME_VARS.fd goes */
+	const char *efi_code, *efi_code_secure, *efi_vars,
+		*efi_vars_secure; /* installed firmware, NULL none */
 };
 
 int domain_fill_defaults(struct domain *d, const struct domain_host *host, struct error *err);
