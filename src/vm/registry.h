@@ -97,7 +97,8 @@ struct vm_event {
 typedef void (*registry_event_fn)(const struct vm_event *event, void *userdata);
 
 /* Reads definitions and status files, adopts running QEMUs, recovers journalled jobs. */
-int registry_open(sd_event *loop, const struct registry_settings *settings, struct registry **ret, struct error *err);
+int registry_open(
+	sd_event *loop, const struct registry_settings *settings, struct registry **ret, struct error *err);
 /* Lets every QEMU run on. */
 void registry_close(struct registry *r);
 void registry_set_event_handler(struct registry *r, registry_event_fn fn, void *userdata);
@@ -114,11 +115,12 @@ struct capability_cache *registry_get_capabilities(struct registry *r);
 const struct registry_settings *registry_get_settings(struct registry *r);
 
 /* done gets the VM. `validate`: unknown elements are refused either way; kept for virsh define --validate. */
-int registry_define(struct registry *r, const char *xml, bool validate, vm_done_fn done, void *userdata, struct error *err);
+int registry_define(struct registry *r, const char *xml, bool validate, vm_done_fn done, void *userdata,
+	struct error *err);
 
 /* A transient VM (or a transient run of a defined one of the same name and UUID), started. */
-int registry_create(struct registry *r, const char *xml, const struct vm_start_options *options, vm_done_fn done, void *userdata,
-	struct error *err);
+int registry_create(struct registry *r, const char *xml, const struct vm_start_options *options,
+	vm_done_fn done, void *userdata, struct error *err);
 
 struct vm_restore_options {
 	const char *path;
@@ -128,14 +130,18 @@ struct vm_restore_options {
 	unsigned channels;
 	bool reset_nvram;
 };
-int registry_restore(struct registry *r, const struct vm_restore_options *options, vm_done_fn done, void *userdata, struct error *err);
+int registry_restore(struct registry *r, const struct vm_restore_options *options, vm_done_fn done,
+	void *userdata, struct error *err);
 
 /* Image files by path (virsh save-image-dumpxml, -define). */
-int registry_image_get_xml(struct registry *r, const char *path, bool secure, char **ret_xml, struct error *err);
-int registry_image_define_xml(struct registry *r, const char *path, const char *xml, int running, struct error *err);
+int registry_image_get_xml(
+	struct registry *r, const char *path, bool secure, char **ret_xml, struct error *err);
+int registry_image_define_xml(
+	struct registry *r, const char *path, const char *xml, int running, struct error *err);
 
 /*
  * The command line QEMU would get (virsh domxml-to-native qemu-argv). done via `reply`: exactly one of text, err.
  */
 typedef void (*registry_text_fn)(const char *text, const struct error *err, void *userdata);
-int registry_xml_to_native(struct registry *r, const char *xml, registry_text_fn reply, void *userdata, struct error *err);
+int registry_xml_to_native(
+	struct registry *r, const char *xml, registry_text_fn reply, void *userdata, struct error *err);

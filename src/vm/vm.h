@@ -87,7 +87,8 @@ struct vm_start_options {
 	bool bypass_cache;
 	bool reset_nvram;
 };
-int vm_start(struct vm *vm, const struct vm_start_options *options, vm_done_fn done, void *userdata, struct error *err);
+int vm_start(struct vm *vm, const struct vm_start_options *options, vm_done_fn done, void *userdata,
+	struct error *err);
 
 int vm_destroy(struct vm *vm, bool graceful, vm_done_fn done, void *userdata, struct error *err);
 /* ACPI power button; done when QEMU took the request. */
@@ -107,30 +108,34 @@ struct vm_save_options {
 	enum image_format format;
 	unsigned channels; /* 0: default */
 };
-int vm_save(struct vm *vm, const struct vm_save_options *options, vm_done_fn done, void *userdata, struct error *err);
+int vm_save(struct vm *vm, const struct vm_save_options *options, vm_done_fn done, void *userdata,
+	struct error *err);
 
 struct vm_undefine_options {
 	bool managed_save; /* remove it too; else its existence refuses */
 	bool nvram;	   /* remove it */
 	bool keep_nvram;
 };
-int vm_undefine(struct vm *vm, const struct vm_undefine_options *options, vm_done_fn done, void *userdata, struct error *err);
+int vm_undefine(struct vm *vm, const struct vm_undefine_options *options, vm_done_fn done, void *userdata,
+	struct error *err);
 
 /* ---- small and immediate ---- */
 int vm_set_autostart(struct vm *vm, bool on, struct error *err);
 int vm_set_autostart_once(struct vm *vm, bool on, struct error *err);
 int vm_managed_save_remove(struct vm *vm, struct error *err);
 int vm_managed_save_get_xml(struct vm *vm, bool secure, char **ret_xml, struct error *err);
-int vm_managed_save_define_xml(struct vm *vm, const char *xml, int running, struct error *err); /* running: 1, 0, -1 as is */
+int vm_managed_save_define_xml(
+	struct vm *vm, const char *xml, int running, struct error *err); /* running: 1, 0, -1 as is */
 int vm_rename(struct vm *vm, const char *name, struct error *err);
 /* DOMAIN_FORMAT_* flags; INACTIVE gives the persistent definition of an active VM. */
 char *vm_format_xml(const struct vm *vm, unsigned flags);
 
 enum vm_metadata { VM_METADATA_DESCRIPTION, VM_METADATA_TITLE, VM_METADATA_ELEMENT };
 enum { VM_AFFECT_CURRENT = 0, VM_AFFECT_LIVE = 1, VM_AFFECT_CONFIG = 2 };
-int vm_set_metadata(struct vm *vm, enum vm_metadata what, const char *text, const char *key, const char *uri, unsigned affect,
+int vm_set_metadata(struct vm *vm, enum vm_metadata what, const char *text, const char *key, const char *uri,
+	unsigned affect, struct error *err);
+int vm_get_metadata(const struct vm *vm, enum vm_metadata what, const char *uri, unsigned affect, char **ret,
 	struct error *err);
-int vm_get_metadata(const struct vm *vm, enum vm_metadata what, const char *uri, unsigned affect, char **ret, struct error *err);
 
 /*
  * A connected, non-blocking descriptor to a serial port, console or channel ("serial0", its alias; NULL: the first

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reading godwit.conf: one table says which keys there are and what they take. */
+#include "config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "file.h"
+#include "strv.h"
+
+#define CONFIG_MAX (1u << 20)
+
+enum kind { KIND_STRING, KIND_NUMBER, KIND_SIGNED, KIND_SWITCH, KIND_FORMAT, KIND_UUID };
+
+static const struct key {
+	const char *name;
+	enum kind kind;
+	size_t offset;
+	uint32_t min, max; /* numbers only */
+} keys[] = {
+	{"save_image_format", KIND_FORMAT, offsetof(struct config, save_image_format), 0, 0},
+	{"auto_start_bypass_cache", KIND_SWITCH, offsetof(struct config, auto_start_bypass_cache), 0, 0},
+	{"vnc_listen", KIND_STRING, offsetof(struct config, vnc_listen), 0, 0},
+	{"hostname", KIND_STRING, offsetof(struct config, hostname), 0, 0},
+	{"host_uuid", KIND_UUID, offsetof(struct config, host_uuid), 0, 0},
+	{"emulator", KIND_STRING, offsetof(struct config, emulator), 0, 0},
+	{"unix_sock_group", KIND_STRING, offsetof(struct config, unix_sock_group), 0, 0},
+	{"max_clients", KIND_NUMBER, offsetof(struct config, max_clients), 1, 100000},
+	{"max_client_requests", KIND_NUMBER, offsetof(struct config, max_client_requests), 1, 1000},
+	{"keepalive_interval", KIND_SIGNED, offsetof(struct config, keepalive_interval), 0, 86400},
+	{"keepalive_count", KIND_NUMBER, offsetof(struct config, keepalive_count), 0, 1000},
+	{"log_level", KIND_NUMBER, offsetof(struct config, log_level), 1, 4},
+	{"drop_in", KIND_SWITCH, offsetof(struct config, drop_in), 0, 0},
+};
+
+void config_init(struct config *c)
+{
+	/* The numbers are libvirtd.conf's defaults. */
+	*c = (struct config){
+		.vnc_listen = xstrdup("127.0.0.1"),
+		.emulator = xstrdup("/usr/bin/qemu-system-x86_64"),
+		.max_clients = 5000,
+		.max_client_requests = 5,
+		.keepalive_interval = 5,
+		.keepalive_count = 5,
+		.log_level = 2,
+	};
+}
+
+void config_fini(struct config *c)
+{
+	free(c->vnc_listen);
+	free(c->hostname);
+	free(c->emulator);
+	free(c->unix_sock_group);
+}
+
+static int bad(const char *where, const char *key, const char *value, const char *wanted, struct error *err)
+{
+	return error_set(err, ERROR_INVALID_ARGUMENT, "%s: %s = '%s': %s", where, key, value, wanted);
+}
+
+static int set_number(
+	struct config *c, const struct key *key, const char *value, const char *where, struct error *err)
+{
+	void *slot = (char *)c + key->offset;
+	char wanted[64];
+	int64_t v;
+
+	snprintf(wanted, sizeof(wanted), "expected a number from %s%u to %u",
+		key->kind == KIND_SIGNED ? "-1 or " : "", key->min, key->max);
+	if (!parse_i64(value, &v) || v > key->max || (v < key->min && !(key->kind == KIND_SIGNED && v == -1)))
+		return bad(where, key->name, value, wanted, err);
+	if (key->kind == KIND_SIGNED)
+		*(int32_t *)slot = (int32_t)v;
+	else
+		*(uint32_t *)slot = (uint32_t)v;
+	return 0;
+}
+
+static int set_format(
+	struct config *c, const struct key *key, const char *value, const char *where, struct error *err)
+{
+	enum image_format format;
+
+	if (!image_format_parse(value, &format) ||
+		(format != IMAGE_FORMAT_RAW && format != IMAGE_FORMAT_ZSTD && format != IMAGE_FORMAT_SPARSE))
+		return bad(where, key->name, value, "expected \"raw\", \"zstd\" or \"sparse\"", err);
+	c->save_image_format = format;
+	c->has_save_image_format = true;
+	return 0;
+}
+
+int config_set(struct config *c, const char *name, const char *value, bool quoted, const char *where,
+	struct error *err)
+{
+	const struct key *key = NULL;
+	bool is_text;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys) && !key; i++)
+		if (streq(keys[i].name, name))
+			key = &keys[i];
+	if (!key)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "%s: unknown key '%s'", where, name);
+	is_text = key->kind == KIND_STRING || key->kind == KIND_FORMAT || key->kind == KIND_UUID;
+	if (quoted != is_text)
+		return bad(where, name, value,
+			is_text ? "expected a \"string\" in quotes" : "expected a number without quotes",
+			err);
+	switch (key->kind) {
+	case KIND_STRING:
+		if (!*value)
+			return bad(where, name, value, "must not be empty", err);
+		replace_string((char **)(void *)((char *)c + key->offset), value);
+		return 0;
+	case KIND_NUMBER:
+	case KIND_SIGNED:
+		return set_number(c, key, value, where, err);
+	case KIND_SWITCH:
+		if (!streq(value, "0") && !streq(value, "1"))
+			return bad(where, name, value, "expected 0 or 1", err);
+		*(bool *)((char *)c + key->offset) = *value == '1';
+		return 0;
+	case KIND_FORMAT:
+		return set_format(c, key, value, where, err);
+	case KIND_UUID:
+		if (!uuid_parse(value, c->host_uuid))
+			return bad(where, name, value, "expected a UUID", err);
+		c->has_host_uuid = true;
+		return 0;
+	}
+	return -1;
+}
+
+static char *skip_space(char *s)
+{
+	while (*s == ' ' || *s == '\t' || *s == '\r')
+		s++;
+	return s;
+}
+
+/* Only white space or a comment may follow. */
+static bool is_end(char *s)
+{
+	s = skip_space(s);
+	return !*s || *s == '#';
+}
+
+static int read_line(struct config *c, char *line, const char *where, struct error *err)
+{
+	char *name = skip_space(line), *end = name, *value;
+	bool quoted;
+
+	if (is_end(name))
+		return 0;
+	while (isalnum((unsigned char)*end) || *end == '_')
+		end++;
+	value = skip_space(end);
+	if (end == name || *value != '=')
+		return error_set(err, ERROR_INVALID_ARGUMENT, "%s: expected `key = value`", where);
+	value = skip_space(value + 1);
+	*end = '\0';
+	quoted = *value == '"';
+	if (quoted) {
+		end = strchr(++value, '"');
+		if (!end)
+			return error_set(err, ERROR_INVALID_ARGUMENT, "%s: the string is not closed", where);
+	} else {
+		end = value + strcspn(value, " \t\r#");
+	}
+	if (!is_end(quoted ? end + 1 : end))
+		return error_set(
+			err, ERROR_INVALID_ARGUMENT, "%s: text behind the value of '%s'", where, name);
+	*end = '\0';
+	return config_set(c, name, value, quoted, where, err);
+}
+
+int config_read(struct config *c, const char *path, bool must_exist, struct error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned number = 1;
+
+	if (!must_exist && access(path, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	if (file_read(AT_FDCWD, path, CONFIG_MAX, &text, NULL, err) < 0)
+		return -1;
+	for (char *line = text, *next; line; line = next, number++) {
+		_cleanup_free_ char *where = xasprintf("%s:%u", path, number);
+
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		if (read_line(c, line, where, err) < 0)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* godwit.conf: `key = value`, value a "string" or a number, as in libvirt's files and with their key names (man godwit.conf). */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "image.h"
+
+struct config {
+	bool has_save_image_format;
+	enum image_format save_image_format;
+	bool auto_start_bypass_cache;
+	char *vnc_listen;
+	char *hostname;
+	bool has_host_uuid;
+	uint8_t host_uuid[16];
+	char *emulator;
+	char *unix_sock_group;
+	uint32_t max_clients, max_client_requests;
+	int32_t keepalive_interval; /* seconds; -1 off */
+	uint32_t keepalive_count;
+	uint32_t log_level; /* 1 debug, 2 info, 3 warnings, 4 errors */
+	bool drop_in;
+};
+
+void config_init(struct config *c); /* the defaults */
+void config_fini(struct config *c);
+
+/*
+ * Read `path` over what is there. A file that does not exist is success unless `must_exist`. An unknown key or a
+ * value that makes no sense is an error "FILE:LINE: ...".
+ */
+int config_read(struct config *c, const char *path, bool must_exist, struct error *err);
+
+/* One value, as the command line gives it; `where` is for messages. */
+int config_set(struct config *c, const char *key, const char *value, bool quoted, const char *where,
+	struct error *err);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Putting the pieces together. */
+#include "manager.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "host.h"
+#include "log.h"
+#include "registry.h"
+#include "server.h"
+
+struct manager {
+	int lock_fd;
+	struct registry *registry;
+	struct server *server;
+};
+
+/* One daemon for one set of directories. The lock is the kernel's: a killed daemon leaves none. */
+static int lock_directories(struct manager *m, const struct paths *paths, struct error *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/godwitd.lock", paths->run);
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char pid[16];
+	int n;
+
+	m->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (m->lock_fd < 0)
+		return error_errno(err, errno, "open %s", path);
+	if (fcntl(m->lock_fd, F_OFD_SETLK, &lock) < 0) {
+		if (errno == EAGAIN || errno == EACCES)
+			return error_set(err, ERROR_BUSY, "another godwitd already serves %s", paths->run);
+		return error_errno(err, errno, "lock %s", path);
+	}
+	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(m->lock_fd, 0) < 0 || pwrite_full(m->lock_fd, pid, (size_t)n, 0) < 0)
+		return error_errno(err, errno, "write %s", path);
+	return 0;
+}
+
+static int open_registry(struct manager *m, sd_event *loop, const struct paths *paths,
+	const struct config *config, const char *hostname, struct error *err)
+{
+	struct registry_settings settings = {
+		.etc_dir = paths->etc,
+		.lib_dir = paths->lib,
+		.run_dir = paths->run,
+		.log_dir = paths->log,
+		.io_program = paths->io_program,
+		.default_emulator = config->emulator,
+		.has_save_format = config->has_save_image_format,
+		.save_format = config->save_image_format,
+		.auto_start_bypass_cache = config->auto_start_bypass_cache,
+		.vnc_listen = config->vnc_listen,
+		.hostname = hostname,
+	};
+
+	if (host_get_uuid(config->has_host_uuid ? config->host_uuid : NULL, paths->lib, settings.host_uuid,
+		    err) < 0)
+		return -1;
+	return registry_open(loop, &settings, &m->registry, err);
+}
+
+static int open_server(struct manager *m, sd_event *loop, const struct paths *paths,
+	const struct config *config, const char *hostname, struct error *err)
+{
+	struct server_socket sockets[6];
+	struct server_settings settings = {
+		.sockets = sockets,
+		.group = config->unix_sock_group,
+		.max_clients = config->max_clients,
+		.max_client_requests = config->max_client_requests,
+		.keepalive_interval =
+			config->keepalive_interval > 0 ? (unsigned)config->keepalive_interval : 0,
+		.keepalive_count = config->keepalive_count,
+		.hostname = hostname,
+		.uri = paths->socket_ro ? "qemu:///system" : "qemu:///session",
+	};
+	size_t n = 0;
+
+	sockets[n++] = (struct server_socket){.path = paths->socket};
+	if (paths->socket_ro)
+		sockets[n++] = (struct server_socket){.path = paths->socket_ro, .read_only = true};
+	if (paths->alias_socket) {
+		sockets[n++] = (struct server_socket){.path = paths->alias_socket};
+		sockets[n++] = (struct server_socket){.path = paths->alias_socket_ro, .read_only = true};
+	}
+	if (config->drop_in) {
+		if (!paths->is_system)
+			return error_set(
+				err, ERROR_INVALID_ARGUMENT, "drop_in = 1 is for the system's daemon only");
+		sockets[n++] = (struct server_socket){.path = "/run/libvirt/libvirt-sock"};
+		sockets[n++] =
+			(struct server_socket){.path = "/run/libvirt/libvirt-sock-ro", .read_only = true};
+	}
+	settings.n_sockets = n;
+	return server_open(loop, m->registry, &settings, &m->server, err);
+}
+
+int manager_open(sd_event *loop, const struct paths *paths, const struct config *config, struct manager **ret,
+	struct error *err)
+{
+	struct manager *m = NEW(struct manager);
+	_cleanup_free_ char *hostname = config->hostname ? xstrdup(config->hostname) : host_get_name();
+
+	m->lock_fd = -1;
+	if (lock_directories(m, paths, err) < 0 || open_registry(m, loop, paths, config, hostname, err) < 0 ||
+		open_server(m, loop, paths, config, hostname, err) < 0) {
+		manager_close(m);
+		return -1;
+	}
+	registry_autostart(m->registry);
+	*ret = m;
+	return 0;
+}
+
+void manager_close(struct manager *m)
+{
+	if (!m)
+		return;
+	server_close(m->server);
+	if (m->registry)
+		registry_close(m->registry);
+	close_p(&m->lock_fd);
+	free(m);
+}

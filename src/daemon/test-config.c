@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Tests of godwit.conf: what is taken, and how each mistake is named. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "file.h"
+#include "strv.h"
+#include "tap.h"
+
+static int read_text(const char *text, struct config *c, struct error *err)
+{
+	char path[] = "/tmp/godwit-test-config-XXXXXX";
+	int fd = mkstemp(path), r;
+
+	write_full(fd, text, strlen(text));
+	close(fd);
+	config_init(c);
+	r = config_read(c, path, true, err);
+	unlink(path);
+	return r;
+}
+
+static void test_good(void)
+{
+	struct error err = ERROR_INIT;
+	struct config c;
+
+	ok(read_text("# comment\n\nsave_image_format = \"zstd\"\n  max_clients=7 # seven\nkeepalive_interval "
+		     "= -1\n"
+		     "host_uuid = \"11111111-2222-3333-4444-555555555555\"\ndrop_in = 1\nhostname = \"h#1\"",
+		   &c, &err) == 0,
+		"a good file is read");
+	is_str(err.message, "", "without an error");
+	ok(c.has_save_image_format && c.save_image_format == IMAGE_FORMAT_ZSTD, "format");
+	is_int(c.max_clients, 7, "number before a comment");
+	is_int(c.keepalive_interval, -1, "-1 turns off");
+	ok(c.has_host_uuid && c.host_uuid[15] == 0x55, "UUID");
+	ok(c.drop_in, "switch");
+	is_str(c.hostname, "h#1", "a string may hold #");
+	config_fini(&c);
+}
+
+static void test_bad(void)
+{
+	static const struct {
+		const char *text, *message;
+	} cases[] = {
+		{"colour = \"red\"\n", ":1: unknown key 'colour'"},
+		{"\nmax_clients = \"7\"\n", ":2: max_clients = '7': expected a number without quotes"},
+		{"max_clients = 0\n", ":1: max_clients = '0': expected a number from 1 to 100000"},
+		{"keepalive_interval = -2\n",
+			":1: keepalive_interval = '-2': expected a number from -1 or 0 to 86400"},
+		{"save_image_format = \"gzip\"\n", "expected \"raw\", \"zstd\" or \"sparse\""},
+		{"hostname = \"open\n", ":1: the string is not closed"},
+		{"hostname = bare\n", "expected a \"string\" in quotes"},
+		{"hostname \"x\"\n", "expected `key = value`"},
+		{"drop_in = 1 1\n", "text behind the value of 'drop_in'"},
+		{"drop_in = 2\n", "expected 0 or 1"},
+		{"host_uuid = \"1-2\"\n", "expected a UUID"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error err = ERROR_INIT;
+		struct config c;
+
+		ok(read_text(cases[i].text, &c, &err) < 0 && strstr(err.message, cases[i].message),
+			cases[i].message);
+		config_fini(&c);
+	}
+}
+
+int main(void)
+{
+	test_good();
+	test_bad();
+	return done_testing();
+}

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The steps from a definition to a QEMU that answers on its monitor, and back to nothing. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "argv.h"
+#include "file.h"
+#include "log.h"
+#include "monitor.h"
+#include "resources.h"
+#include "start.h"
+
+/* ---- prepare ---- */
+
+static int check_file(const struct domain *d, const char *what, const char *path, struct error *err)
+{
+	struct stat st;
+
+	if (!path)
+		return 0;
+	if (stat(path, &st) < 0)
+		return error_errno(err, errno, "Cannot access %s '%s' of domain '%s'", what, path, d->name);
+	if (S_ISDIR(st.st_mode))
+		return error_set(err, ERROR_OPERATION_FAILED,
+			"Cannot use %s '%s' of domain '%s': it is a directory", what, path, d->name);
+	return 0;
+}
+
+/* All that QEMU would trip over, asked before it is started, so that the message names the object. */
+static int check_host(const struct domain *d, struct error *err)
+{
+	uint64_t host_kib = (uint64_t)sysconf(_SC_PHYS_PAGES) * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024);
+
+	if (d->memory_kib > host_kib)
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+			"unsupported configuration: domain '%s' wants %llu MiB of memory, this host has %llu "
+			"MiB",
+			d->name, (unsigned long long)d->memory_kib / 1024,
+			(unsigned long long)host_kib / 1024);
+	if (check_file(d, "emulator", d->emulator, err) < 0 ||
+		check_file(d, "kernel", d->os.kernel, err) < 0 ||
+		check_file(d, "initrd", d->os.initrd, err) < 0 ||
+		check_file(d, "loader", d->os.loader, err) < 0)
+		return -1;
+	VEC_FOREACH (disk, &d->disks) {
+		if (check_file(d, "storage file", disk->source, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int make_run_dir(struct vm *vm, struct error *err)
+{
+	char uuid[UUID_TEXT_MAX];
+
+	uuid_format(vm->uuid, uuid);
+	/* What a dead QEMU left behind means nothing now. */
+	if (dir_remove(vm->registry->run_fd, uuid, err) < 0)
+		return -1;
+	close_p(&vm->run_fd);
+	vm->run_fd = dir_open_or_make_at(vm->registry->run_fd, uuid, 0700, err);
+	return vm->run_fd < 0 ? -1 : 0;
+}
+
+static int listen_for_monitor(struct start_operation *start, struct error *err)
+{
+	struct vm *vm = start->op.vm;
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address;
+
+	vm_monitor_address(vm, &address);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0)
+		return error_errno(err, errno, "create monitor socket of %s", vm->name);
+	start->monitor_fd = take_fd(&fd);
+	return 0;
+}
+
+static int prepare_with(
+	struct start_operation *start, const struct qemu_capabilities *caps, struct error *err)
+{
+	struct vm *vm = start->op.vm;
+
+	start->caps = caps;
+	if (definition_complete(vm->registry, vm->live, caps, err) < 0)
+		return -1;
+	domain_assign_aliases(vm->live);
+	if (check_host(vm->live, err) < 0)
+		return -1;
+	vm->live->id = vm->id = ++vm->registry->last_id;
+	vm->balloon_kib = vm->live->current_memory_kib;
+	if (make_run_dir(vm, err) < 0 || resources_acquire(vm, start->reset_nvram, err) < 0 ||
+		listen_for_monitor(start, err) < 0)
+		return -1;
+	return status_write(vm, err);
+}
+
+static void prepare_probed(const struct qemu_capabilities *caps, const struct error *err, void *userdata)
+{
+	struct start_operation *start = userdata;
+	struct error failure = ERROR_INIT;
+
+	if (!caps) {
+		operation_step_done(&start->op, err);
+		return;
+	}
+	operation_step_done(&start->op, prepare_with(start, caps, &failure) < 0 ? &failure : NULL);
+}
+
+enum step_result launch_prepare(struct job *job, void *context, struct error *err)
+{
+	struct start_operation *start = context;
+	struct vm *vm = start->op.vm;
+	const struct qemu_capabilities *caps;
+
+	vm->live = start->domain ? TAKE_PTR(start->domain) : domain_copy(vm->persistent);
+	vm_set_state(vm, VM_STARTING, DOMAIN_PAUSED, PAUSED_STARTING_UP);
+	vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_FAILED};
+	vm->stop_detail = STOPPED_FAILED;
+	vm->process_ended = vm->monitor_ended = false;
+	if (!vm->live->emulator)
+		replace_string(&vm->live->emulator, vm->registry->settings.default_emulator);
+	if (check_file(vm->live, "emulator", vm->live->emulator, err) < 0)
+		return STEP_FAILED;
+	caps = capability_cache_get(vm->registry->capabilities, vm->live->emulator);
+	if (caps)
+		return prepare_with(start, caps, err) < 0 ? STEP_FAILED : STEP_DONE;
+	capability_cache_find(vm->registry->capabilities, vm->live->emulator, prepare_probed, start);
+	return STEP_WAIT;
+}
+
+enum step_result launch_unprepare(struct job *job, void *context, struct error *err)
+{
+	struct start_operation *start = context;
+	struct vm *vm = start->op.vm;
+
+	resources_release(vm);
+	status_remove(vm);
+	/* Nobody saw it run: vm_settle makes it off without a word. */
+	vm->process_ended = vm->monitor_ended = true;
+	return STEP_DONE;
+}
+
+/* ---- spawn ---- */
+
+static int open_log(struct start_operation *start, const struct strv *argv, struct error *err)
+{
+	struct vm *vm = start->op.vm;
+	_cleanup_free_ char *name = vm_file_name(vm, ".log"), *line = strv_join(argv, " ");
+	_cleanup_close_ int fd = openat(
+		vm->registry->log_fd, name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	time_t now = time(NULL);
+	struct tm tm;
+	char stamp[32];
+
+	if (fd < 0)
+		return error_errno(err, errno, "open log %s/vm/%s", vm->registry->settings.log_dir, name);
+	gmtime_r(&now, &tm);
+	strftime(stamp, sizeof(stamp), "%Y-%m-%d %H:%M:%S+0000", &tm);
+	dprintf(fd, "%s: starting up\n%s\n", stamp, line);
+	start->log_start = lseek(fd, 0, SEEK_END);
+	return take_fd(&fd);
+}
+
+/* The child waits for this: from here on a restarted daemon knows whose QEMU it is. */
+static int record_process(pid_t pid, uint64_t start_time, void *userdata, struct error *err)
+{
+	return status_write_process(userdata, pid, start_time, err);
+}
+
+enum step_result launch_spawn(struct job *job, void *context, struct error *err)
+{
+	struct start_operation *start = context;
+	struct vm *vm = start->op.vm;
+	struct strv argv = {0};
+	_cleanup_close_ int log_fd = -1;
+	enum step_result result = STEP_FAILED;
+	struct vm_resources *resources = vm->resources;
+	struct argv_context ctx = {
+		.run_dir = resources->run_path,
+		.channel_dir = resources->run_path,
+		.monitor_fd = start->monitor_fd,
+		.incoming = start->image_path,
+		.tap_fds = resources->tap_fds,
+		.vsock_fd = resources->vsock_fd,
+		.tpm_socket = resources->tpm_socket,
+		.sandbox = true,
+	};
+	VEC(int) fds = {0};
+
+	if (argv_build(vm->live, start->caps, &ctx, &argv, err) < 0)
+		goto out;
+	log_fd = open_log(start, &argv, err);
+	if (log_fd < 0)
+		goto out;
+	VEC_ADD(&fds, start->monitor_fd);
+	for (size_t i = 0; i < vm->live->nics.n; i++)
+		if (resources->tap_fds[i] >= 0)
+			VEC_ADD(&fds, resources->tap_fds[i]);
+	if (resources->vsock_fd >= 0)
+		VEC_ADD(&fds, resources->vsock_fd);
+	if (process_start(vm->registry->loop,
+		    &(struct process_options){.argv = &argv,
+			    .fds = fds.items,
+			    .n_fds = fds.n,
+			    .stdin_fd = -1,
+			    .stdout_fd = log_fd,
+			    .stderr_fd = log_fd,
+			    .new_session = true,
+			    .forked = record_process},
+		    vm_on_process_exit, vm, &vm->process, err) < 0)
+		goto out;
+	close_p(&start->monitor_fd);
+	start->monitor_fd = -1;
+	resources_handed_over(vm);
+	result = STEP_DONE;
+out:
+	VEC_FREE(&fds);
+	strv_fini(&argv);
+	return result;
+}
+
+static void killed(struct operation *op)
+{
+	operation_step_done(op, NULL);
+}
+
+enum step_result launch_kill(struct job *job, void *context, struct error *err)
+{
+	struct start_operation *start = context;
+	struct vm *vm = start->op.vm;
+
+	if (start->transfer) {
+		transfer_free(start->transfer);
+		start->transfer = NULL;
+	}
+	if (!vm->process || vm->process_ended)
+		return STEP_DONE;
+	start->op.on_gone = killed;
+	vm_stop_process(vm, SIGKILL, SHUTOFF_FAILED, STOPPED_FAILED);
+	return STEP_WAIT;
+}
+
+/* ---- monitor ---- */
+
+#define LOG_TAIL_BYTES 2048
+#define LOG_TAIL_TEXT  640
+
+char *launch_log_tail(const struct start_operation *start)
+{
+	const struct vm *vm = start->op.vm;
+	_cleanup_free_ char *name = vm_file_name(vm, ".log");
+	_cleanup_close_ int fd = openat(vm->registry->log_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char text[LOG_TAIL_BYTES + 1];
+	off_t end = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+	off_t from = end - LOG_TAIL_TEXT > start->log_start ? end - LOG_TAIL_TEXT : start->log_start;
+	ssize_t n = end > from ? pread_full(fd, text, LOG_TAIL_TEXT, from) : 0;
+
+	if (n <= 0)
+		return xstrdup("");
+	while (n > 0 && text[n - 1] == '\n')
+		n--;
+	text[n] = '\0';
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < ' ')
+			*p = ' ';
+	return xstrdup(text);
+}
+
+static void monitor_ready(struct operation *op)
+{
+	operation_step_done(op, NULL);
+}
+
+static void monitor_gone(struct operation *op)
+{
+	struct start_operation *start = (struct start_operation *)op;
+	_cleanup_free_ char *tail = launch_log_tail(start);
+	struct error err = ERROR_INIT;
+	char how[64];
+
+	process_status_format(op->vm->exit_status, how);
+	error_set(&err, ERROR_QEMU, "QEMU %s%s%s", how, *tail ? ": " : "", tail);
+	operation_step_done(op, &err);
+}
+
+enum step_result launch_monitor(struct job *job, void *context, struct error *err)
+{
+	struct start_operation *start = context;
+
+	if (vm_connect_monitor(start->op.vm, err) < 0)
+		return STEP_FAILED;
+	start->op.on_monitor = monitor_ready;
+	start->op.on_gone = monitor_gone;
+	return STEP_WAIT;
+}
+
+/* ---- configure: what can only be asked of, or told to, a QEMU that runs ---- */
+
+static void configure_reply(struct start_operation *start, const struct error *err)
+{
+	if (err && start->op.failure.code == ERROR_NONE)
+		start->op.failure = *err;
+	if (--start->pending > 0)
+		return;
+	if (start->op.failure.code != ERROR_NONE) {
+		struct error failure = start->op.failure;
+
+		error_clear(&start->op.failure);
+		operation_step_done(&start->op, &failure);
+		return;
+	}
+	operation_step_done(&start->op, NULL);
+}
+
+static void configured(struct qmp *q, json *ret, const struct error *err, void *userdata)
+{
+	configure_reply(userdata, err);
+}
+
+static struct chardev *find_chardev(struct domain *d, const char *alias)
+{
+	VEC_FOREACH (serial, &d->serials) {
+		if (streq(serial->info.alias, alias))
+			return serial;
+	}
+	VEC_FOREACH (console, &d->consoles) {
+		if (streq(console->info.alias, alias))
+			return console;
+	}
+	VEC_FOREACH (channel, &d->channels) {
+		if (streq(channel->info.alias, alias))
+			return channel;
+	}
+	return NULL;
+}
+
+/* Which pseudo-terminal did QEMU open? "filename": "pty:/dev/pts/3", "label": "charserial0". */
+static void chardevs_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
+{
+	struct start_operation *start = userdata;
+	struct domain *d = start->op.vm->live;
+
+	JSON_FOREACH (item, ret) {
+		const char *label = json_get_string(item, "label"), *file = json_get_string(item, "filename");
+		struct chardev *c =
+			label && startswith(label, "char") ? find_chardev(d, label + strlen("char")) : NULL;
+
+		if (c && c->backend == CHARDEV_PTY && file && startswith(file, "pty:"))
+			replace_string(&c->path, file + strlen("pty:"));
+	}
+	/* The first console of a guest with a serial port is that port. */
+	if (d->consoles.n > 0 && d->serials.n > 0 && d->consoles.items[0]->target == CHARDEV_TARGET_SERIAL)
+		replace_string(&d->consoles.items[0]->path, d->serials.items[0]->path);
+	configure_reply(start, err);
+}
+
+static void tell(struct start_operation *start, const char *command, json *arguments, qmp_reply_fn reply)
+{
+	start->pending++;
+	qmp_command(start->op.vm->qmp, command, arguments, -1, 0, reply, start);
+}
+
+enum step_result launch_configure(struct job *job, void *context, struct error *err)
+{
+	struct start_operation *start = context;
+	struct domain *d = start->op.vm->live;
+
+	if (!start->op.vm->qmp) {
+		error_set(err, ERROR_OPERATION_FAILED, "QEMU is gone");
+		return STEP_FAILED;
+	}
+	tell(start, "query-chardev", NULL, chardevs_replied);
+	VEC_FOREACH (nic, &d->nics) {
+		if (nic->link == TRISTATE_OFF)
+			tell(start, "set_link", json_pack("s:name", nic->info.alias, "b:up", false, NULL),
+				configured);
+	}
+	VEC_FOREACH (graphics, &d->graphics) {
+		if (graphics->password)
+			tell(start, "set_password",
+				json_pack("s:protocol", graphics->type == GRAPHICS_VNC ? "vnc" : "spice",
+					"s:password", graphics->password, NULL),
+				configured);
+	}
+	if (!start->image_path && d->memballoon && d->memballoon->model != MEMBALLOON_NONE &&
+		d->current_memory_kib < d->memory_kib)
+		tell(start, "balloon", json_pack("u:value", d->current_memory_kib * 1024, NULL), configured);
+	return STEP_WAIT;
+}

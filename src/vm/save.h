@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A save in progress; save-verb.c checks and fills it, save.c does it. */
+#pragma once
+
+#include "operation.h"
+#include "transfer.h"
+
+struct save_operation {
+	struct operation op;
+	char *path;	    /* where the image will be; absolute, no symlink */
+	char *partial;	    /* where it is written: hidden, in the same directory */
+	bool in_place;	    /* path is a block device and is written directly */
+	bool was_running;   /* the guest, when asked: an undo lets it go on */
+	bool image_running; /* what the image is to say */
+	char *xml;
+	enum image_format format;
+	unsigned channels;
+	int file_fd;
+	struct transfer *transfer;
+	bool qemu_done, transfer_streamed;
+	sd_event_source *timer;
+};

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What start, managed start and restore have in common: one context, steps in launch.c and load.c. */
+#pragma once
+
+#include "operation.h"
+#include "transfer.h"
+
+struct start_operation {
+	struct operation op;
+	/* asked for */
+	bool paused, bypass_cache, reset_nvram, force_boot;
+	unsigned channels;
+	char *image_path; /* NULL: a fresh boot */
+	bool managed;	  /* the image is the VM's managed save */
+	/* found on the way */
+	struct domain *domain; /* to become vm->live */
+	struct image_header header;
+	int image_fd;
+	const struct qemu_capabilities *caps;
+	off_t log_start; /* where this run's part of the log begins */
+	int monitor_fd;	 /* listening */
+	struct transfer *transfer;
+	bool qemu_loaded, transfer_done; /* both ends of loading must agree */
+	bool loading_failed, checks_beside;
+	struct error qemu_failure; /* waits for what godwit-io finds */
+	unsigned pending;	   /* replies the step "configure" waits for */
+};
+
+/* launch.c: from definition to a QEMU that answers */
+enum step_result launch_prepare(struct job *job, void *context, struct error *err);
+enum step_result launch_unprepare(struct job *job, void *context, struct error *err);
+enum step_result launch_spawn(struct job *job, void *context, struct error *err);
+enum step_result launch_kill(struct job *job, void *context, struct error *err);
+enum step_result launch_monitor(struct job *job, void *context, struct error *err);
+enum step_result launch_configure(struct job *job, void *context, struct error *err);
+
+/* The last lines QEMU wrote in this run, " :"-joined, or "". Caller frees. */
+char *launch_log_tail(const struct start_operation *start);
+
+/* load.c: state from the image into the waiting QEMU */
+enum step_result load_image(struct job *job, void *context, struct error *err);
+void load_cancel(struct start_operation *start);
+void load_fill_info(const struct operation *op, struct vm_job_info *info);
+
+/* start.c */
+void start_operation_release(struct operation *op);
+/* Open and check the image; fills header and image_fd. */
+int start_open_image(struct start_operation *start, struct error *err);
+/* A managed save is never thrown away by a failure: say so, and how to boot without it. */
+void start_explain_managed(const struct start_operation *start, struct error *err);
+struct start_operation *start_operation_new(const struct operation_type *type, struct vm *vm);
+/* The image's domain, or `xml` where it is the same machine, becomes start->domain. */
+int start_take_image_domain(struct start_operation *start, const char *xml, struct error *err);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * run/vm/UUID/status.json: who a running QEMU is, so that the next daemon finds it (docs/formats/status.md).
+ * Written without syncing: it means nothing once the host has gone down.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "file.h"
+#include "log.h"
+#include "vm-internal.h"
+
+#define STATUS_FILE    "status.json"
+#define STATUS_VERSION 1
+#define STATUS_MAX     (16u << 20)
+
+int status_write_process(struct vm *vm, pid_t pid, uint64_t start_time, struct error *err)
+{
+	_cleanup_free_ char *xml = domain_format(vm->live, DOMAIN_FORMAT_SECURE);
+	_cleanup_json_ json *o = json_pack("i:version", (int64_t)STATUS_VERSION, "s:name", vm->name, "i:id",
+		(int64_t)vm->id, "i:pid", (int64_t)pid, "u:start_time", start_time, "i:state",
+		(int64_t)vm->status.state, "i:reason", (int64_t)vm->status.reason, "b:reboot_requested",
+		vm->reboot_requested, "u:balloon_kib", vm->balloon_kib, "s:domain", xml, NULL);
+	_cleanup_free_ char *text = json_format(o);
+
+	return file_replace_volatile(vm->run_fd, STATUS_FILE, text, strlen(text), 0600, err);
+}
+
+int status_write(struct vm *vm, struct error *err)
+{
+	struct error ignored = ERROR_INIT;
+
+	if (!vm->live || vm->run_fd < 0)
+		return 0;
+	if (status_write_process(vm, vm_get_pid(vm), vm->process ? process_get_start_time(vm->process) : 0,
+		    err ? err : &ignored) == 0)
+		return 0;
+	if (!err)
+		log_write(LOG_LEVEL_WARNING, vm->name, NULL, "%s", ignored.message);
+	return -1;
+}
+
+void status_remove(struct vm *vm)
+{
+	struct error err = ERROR_INIT;
+	char uuid[UUID_TEXT_MAX];
+
+	uuid_format(vm->uuid, uuid);
+	close_p(&vm->run_fd);
+	vm->run_fd = -1;
+	if (dir_remove(vm->registry->run_fd, uuid, &err) < 0)
+		log_write(LOG_LEVEL_WARNING, vm->name, NULL, "%s", err.message);
+}
+
+static int decode(struct registry *r, json *o, const char *directory, struct vm **ret, struct error *err)
+{
+	const char *xml = json_get_string(o, "domain"), *name = json_get_string(o, "name");
+	_cleanup_domain_ struct domain *live = NULL;
+	uint8_t uuid[16];
+	struct vm *vm;
+
+	if (json_get_int(o, "version", 0) != STATUS_VERSION || !xml || !name || !uuid_parse(directory, uuid))
+		return error_set(
+			err, ERROR_DAMAGED, "status of VM %s: not what this version writes", directory);
+	if (domain_parse(xml, strlen(xml), DOMAIN_PARSE_LIVE, &live, err) < 0)
+		return error_prefix(err, "status of VM %s", name);
+	vm = registry_find_by_uuid(r, uuid);
+	if (!vm) {
+		vm = vm_new(r, name, uuid);
+		registry_add(r, vm);
+		vm_unref(vm);
+	}
+	vm->live = TAKE_PTR(live);
+	vm->id = vm->live->id = (int32_t)json_get_int(o, "id", -1);
+	vm->balloon_kib = json_get_uint(o, "balloon_kib", 0);
+	vm->reboot_requested = json_get_bool(o, "reboot_requested", false);
+	vm->status = (struct vm_status){
+		(int)json_get_int(o, "state", DOMAIN_NOSTATE), (int)json_get_int(o, "reason", 0)};
+	*ret = vm;
+	return 0;
+}
+
+int status_read(struct registry *r, const char *directory, struct vm **ret, pid_t *ret_pid,
+	uint64_t *ret_start_time, struct error *err)
+{
+	_cleanup_close_ int dir =
+		openat(r->run_fd, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_free_ char *text = NULL;
+	_cleanup_json_ json *o = NULL;
+	size_t len;
+
+	if (dir < 0)
+		return error_errno(err, errno, "open %s/vm/%s", r->settings.run_dir, directory);
+	if (file_read(dir, STATUS_FILE, STATUS_MAX, &text, &len, err) < 0 ||
+		json_parse(text, len, &o, err) < 0 || decode(r, o, directory, ret, err) < 0)
+		return -1;
+	(*ret)->run_fd = take_fd(&dir);
+	*ret_pid = (pid_t)json_get_int(o, "pid", 0);
+	*ret_start_time = json_get_uint(o, "start_time", 0);
+	return 0;
+}

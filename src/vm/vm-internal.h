@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of this room share about a VM and the registry it lives in.
+ *
+ * registry.c  the set of VMs, lookup, events          vm.c       run states, the table of verbs, getters
+ * define.c    definitions on disk                     undefine.c taking them away
+ * operation.c a VM's one job: engine, journal, done   launch.c   QEMU from definition to answering monitor
+ * start.c     start and managed start                 restore.c  from a file      load.c  state into QEMU
+ * save.c      save and managed save                   managed.c  managed saves and images as documents
+ * control.c   suspend, resume, reset, destroy ...     monitor.c  QEMU's events     adopt.c after a restart
+ * status.c    the file that lets the next daemon find a running VM
+ */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "defaults.h"
+#include "job.h"
+#include "journal.h"
+#include "process.h"
+#include "registry.h"
+#include "vm.h"
+
+/* Numbers of libvirt's public API (libvirt-domain.h): virDomainState, its reasons, lifecycle events and details. */
+enum {
+	DOMAIN_NOSTATE,
+	DOMAIN_RUNNING,
+	DOMAIN_BLOCKED,
+	DOMAIN_PAUSED,
+	DOMAIN_SHUTDOWN,
+	DOMAIN_SHUTOFF,
+	DOMAIN_CRASHED,
+	DOMAIN_PMSUSPENDED
+};
+enum {
+	RUNNING_UNKNOWN,
+	RUNNING_BOOTED,
+	RUNNING_MIGRATED,
+	RUNNING_RESTORED,
+	RUNNING_FROM_SNAPSHOT,
+	RUNNING_UNPAUSED,
+	RUNNING_MIGRATION_CANCELED,
+	RUNNING_SAVE_CANCELED,
+	RUNNING_WAKEUP,
+	RUNNING_CRASHED
+};
+enum {
+	PAUSED_UNKNOWN,
+	PAUSED_USER,
+	PAUSED_MIGRATION,
+	PAUSED_SAVE,
+	PAUSED_DUMP,
+	PAUSED_IOERROR,
+	PAUSED_WATCHDOG,
+	PAUSED_FROM_SNAPSHOT,
+	PAUSED_SHUTTING_DOWN,
+	PAUSED_SNAPSHOT,
+	PAUSED_CRASHED,
+	PAUSED_STARTING_UP
+};
+enum { SHUTDOWN_UNKNOWN, SHUTDOWN_USER };
+enum {
+	SHUTOFF_UNKNOWN,
+	SHUTOFF_SHUTDOWN,
+	SHUTOFF_DESTROYED,
+	SHUTOFF_CRASHED,
+	SHUTOFF_MIGRATED,
+	SHUTOFF_SAVED,
+	SHUTOFF_FAILED
+};
+enum { CRASHED_UNKNOWN, CRASHED_PANICKED };
+
+enum {
+	EVENT_DEFINED,
+	EVENT_UNDEFINED,
+	EVENT_STARTED,
+	EVENT_SUSPENDED,
+	EVENT_RESUMED,
+	EVENT_STOPPED,
+	EVENT_SHUTDOWN,
+	EVENT_PMSUSPENDED,
+	EVENT_CRASHED
+};
+enum { DEFINED_ADDED, DEFINED_UPDATED, DEFINED_RENAMED };
+enum { UNDEFINED_REMOVED, UNDEFINED_RENAMED };
+enum { STARTED_BOOTED, STARTED_MIGRATED, STARTED_RESTORED, STARTED_FROM_SNAPSHOT, STARTED_WAKEUP };
+enum { SUSPENDED_PAUSED, SUSPENDED_MIGRATED, SUSPENDED_IOERROR, SUSPENDED_WATCHDOG, SUSPENDED_RESTORED };
+enum { RESUMED_UNPAUSED };
+enum {
+	STOPPED_SHUTDOWN,
+	STOPPED_DESTROYED,
+	STOPPED_CRASHED,
+	STOPPED_MIGRATED,
+	STOPPED_SAVED,
+	STOPPED_FAILED
+};
+enum { SHUTDOWN_FINISHED, SHUTDOWN_GUEST, SHUTDOWN_HOST };
+
+struct operation;
+
+/* Who waits for the VM to be off (virsh destroy). */
+struct stop_waiter {
+	vm_done_fn done;
+	void *userdata;
+};
+
+struct vm {
+	unsigned refs;
+	struct registry *registry; /* NULL once forgotten */
+	char *name;
+	uint8_t uuid[16];
+	struct domain *persistent; /* NULL: transient */
+	struct domain *live;	   /* from the start of STARTING until OFF */
+	bool autostart, autostart_once;
+
+	enum vm_state state;
+	struct vm_status status;
+	int32_t id;
+
+	struct process *process;
+	struct qmp *qmp;
+	int run_fd; /* directory run/vm/UUID */
+	bool process_ended, monitor_ended;
+	int exit_status;
+	struct vm_status stop_as;	 /* what it will have been when QEMU is gone */
+	int stop_detail;		 /* detail of the STOPPED event */
+	bool reboot_requested;		 /* power button pressed for a reboot: reset instead of stopping */
+	bool guest_shut_down;		 /* QEMU waits in its "shutdown" state */
+	bool stopping;			 /* we are ending QEMU: its own SHUTDOWN event is no news */
+	int pause_reason, resume_reason; /* for the next STOP and RESUME event */
+	void (*on_monitor_ready)(struct vm *vm); /* adoption; else the operation hears of it */
+	struct vm_resources *resources;
+	uint64_t balloon_kib;
+	char *io_error_alias; /* device that stopped the guest; NULL */
+
+	struct operation *operation; /* the one job; NULL */
+	struct vm_job_info last_job;
+	VEC(struct stop_waiter) stop_waiters;
+	sd_event_source *end_timer; /* QEMU exited, its monitor has not said goodbye yet */
+};
+
+struct registry {
+	sd_event *loop;
+	struct registry_settings settings;
+	struct registry_strings *strings; /* what settings point to */
+	struct capability_cache *capabilities;
+	VEC(struct vm *) vms;		   /* sorted by name; each holds a reference */
+	int domains_fd, autostart_fd;	   /* etc/domains, etc/autostart */
+	int save_fd, journal_fd, nvram_fd; /* lib/... */
+	int run_fd;			   /* run/vm */
+	int log_fd;
+	int32_t last_id;
+	registry_event_fn on_event;
+	void *event_userdata;
+};
+
+/* ---- registry.c ---- */
+void registry_add(struct registry *r, struct vm *vm);
+void registry_remove(struct registry *r, struct vm *vm);
+void registry_emit(struct registry *r, const struct vm_event *event);
+void vm_emit_lifecycle(struct vm *vm, int event, int detail);
+/* Name and UUID must both belong to `same` (may be NULL) or to nobody. */
+int registry_check_free(struct registry *r, const struct domain *d, const struct vm *same, struct error *err);
+
+/* ---- vm.c ---- */
+struct vm *vm_new(struct registry *r, const char *name, const uint8_t uuid[16]);
+void vm_set_state(struct vm *vm, enum vm_state state, int domain_state, int reason);
+
+enum vm_verb {
+	VERB_START,
+	VERB_DESTROY,
+	VERB_SHUTDOWN,
+	VERB_RESET,
+	VERB_SUSPEND,
+	VERB_RESUME,
+	VERB_SAVE,
+	VERB_UNDEFINE,
+	VERB_QUERY, /* needs a monitor that answers */
+	VERB_RENAME,
+	VERB_MAX_,
+};
+/* Is the verb allowed in this state, and no job in its way? */
+int vm_check_verb(const struct vm *vm, enum vm_verb verb, struct error *err);
+
+/* ---- define.c ---- */
+int definition_write(struct vm *vm, struct error *err);
+/* Fill defaults and addresses for this host; `caps` is of d->emulator. */
+int definition_complete(
+	struct registry *r, struct domain *d, const struct qemu_capabilities *caps, struct error *err);
+void registry_load_definitions(struct registry *r);
+/* "NAME.xml", "NAME.save" ...; caller frees. */
+char *vm_file_name(const struct vm *vm, const char *suffix);
+char *vm_managed_save_path(const struct vm *vm);
+
+/* ---- status.c ---- */
+/* err NULL: a failure is logged. */
+int status_write(struct vm *vm, struct error *err);
+/* Before the process object exists. */
+int status_write_process(struct vm *vm, pid_t pid, uint64_t start_time, struct error *err);
+void status_remove(struct vm *vm);
+/* The VM of directory run/vm/NAME (a UUID); made and added to the registry when it is transient. */
+int status_read(struct registry *r, const char *directory, struct vm **ret, pid_t *ret_pid,
+	uint64_t *ret_start_time, struct error *err);
+
+/* ---- adopt.c ---- */
+void registry_adopt(struct registry *r);

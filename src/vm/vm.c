@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The VM object: its run states, which verb may be used in which, and what can be told about it at once. */
+#include "vm-internal.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <inttypes.h>
+
+#include "clock.h"
+#include "file.h"
+#include "log.h"
+#include "operation.h"
+
+static const char *const state_names[] = {
+	[VM_OFF] = "off",
+	[VM_STARTING] = "starting",
+	[VM_RUNNING] = "running",
+	[VM_PAUSED] = "paused",
+	[VM_STOPPING] = "stopping",
+};
+static_assert(ARRAY_SIZE(state_names) == VM_STATE_MAX_, "every state has a name");
+
+/* Row: from; column: to. The drawing in vm.h. */
+static const bool moves[VM_STATE_MAX_][VM_STATE_MAX_] = {
+	[VM_OFF] = {[VM_STARTING] = true},
+	[VM_STARTING] = {[VM_RUNNING] = true, [VM_PAUSED] = true, [VM_STOPPING] = true, [VM_OFF] = true},
+	[VM_RUNNING] = {[VM_PAUSED] = true, [VM_STOPPING] = true, [VM_OFF] = true},
+	[VM_PAUSED] = {[VM_RUNNING] = true, [VM_STOPPING] = true, [VM_OFF] = true},
+	[VM_STOPPING] = {[VM_OFF] = true, [VM_RUNNING] = true, [VM_PAUSED] = true},
+};
+
+#define IN(state) (1u << (state))
+#define IN_ACTIVE (IN(VM_RUNNING) | IN(VM_PAUSED))
+
+static const struct {
+	const char *name;
+	unsigned states;
+	bool beside_job; /* does not need the VM to itself */
+} verbs[] = {
+	[VERB_START] = {"start", IN(VM_OFF), false},
+	[VERB_DESTROY] = {"destroy", IN_ACTIVE | IN(VM_STARTING) | IN(VM_STOPPING), true},
+	[VERB_SHUTDOWN] = {"shutdown", IN(VM_RUNNING), false},
+	[VERB_RESET] = {"reset", IN_ACTIVE, false},
+	[VERB_SUSPEND] = {"suspend", IN_ACTIVE, false},
+	[VERB_RESUME] = {"resume", IN_ACTIVE, false},
+	[VERB_SAVE] = {"save", IN_ACTIVE, false},
+	[VERB_UNDEFINE] = {"undefine", IN(VM_OFF) | IN_ACTIVE, false},
+	[VERB_QUERY] = {"query", IN_ACTIVE | IN(VM_STARTING) | IN(VM_STOPPING), true},
+	[VERB_RENAME] = {"rename", IN(VM_OFF), false},
+};
+static_assert(ARRAY_SIZE(verbs) == VERB_MAX_, "every verb has a row");
+
+struct vm *vm_new(struct registry *r, const char *name, const uint8_t uuid[16])
+{
+	struct vm *vm = NEW(struct vm);
+
+	vm->refs = 1;
+	vm->registry = r;
+	vm->name = xstrdup(name);
+	memcpy(vm->uuid, uuid, 16);
+	vm->id = -1;
+	vm->run_fd = -1;
+	vm->status = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_UNKNOWN};
+	return vm;
+}
+
+struct vm *vm_ref(struct vm *vm)
+{
+	vm->refs++;
+	return vm;
+}
+
+static void vm_free(struct vm *vm)
+{
+	sd_event_source_unref(vm->end_timer);
+	qmp_close(vm->qmp);
+	process_free(vm->process);
+	domain_free(vm->persistent);
+	domain_free(vm->live);
+	VEC_FREE(&vm->stop_waiters);
+	close_p(&vm->run_fd);
+	free(vm->io_error_alias);
+	free(vm->name);
+	free(vm);
+}
+
+struct vm *vm_unref(struct vm *vm)
+{
+	if (vm && --vm->refs == 0)
+		vm_free(vm);
+	return NULL;
+}
+
+void vm_set_state(struct vm *vm, enum vm_state state, int domain_state, int reason)
+{
+	assert(state == vm->state || moves[vm->state][state]);
+	if (state != vm->state)
+		log_write(LOG_LEVEL_DEBUG, vm->name, NULL, "vm %s: %s -> %s", vm->name,
+			state_names[vm->state], state_names[state]);
+	vm->state = state;
+	vm->status = (struct vm_status){domain_state, reason};
+}
+
+int vm_check_verb(const struct vm *vm, enum vm_verb verb, struct error *err)
+{
+	if (!verbs[verb].beside_job && vm->operation)
+		return error_set(err, ERROR_BUSY, "cannot %s %s: job '%s' is in progress", verbs[verb].name,
+			vm->name, vm->operation->type->job.name);
+	if (verbs[verb].states & IN(vm->state))
+		return 0;
+	if (vm->state == VM_OFF)
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"Requested operation is not valid: domain '%s' is not running", vm->name);
+	if (verb == VERB_START || verb == VERB_RENAME)
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"Requested operation is not valid: domain '%s' is already running", vm->name);
+	return error_set(err, ERROR_OPERATION_INVALID, "Requested operation is not valid: domain '%s' is %s",
+		vm->name, state_names[vm->state]);
+}
+
+const char *vm_get_name(const struct vm *vm)
+{
+	return vm->name;
+}
+
+const uint8_t *vm_get_uuid(const struct vm *vm)
+{
+	return vm->uuid;
+}
+
+int32_t vm_get_id(const struct vm *vm)
+{
+	return vm->id;
+}
+
+enum vm_state vm_get_state(const struct vm *vm)
+{
+	return vm->state;
+}
+
+void vm_get_status(const struct vm *vm, struct vm_status *ret)
+{
+	*ret = vm->status;
+}
+
+bool vm_is_active(const struct vm *vm)
+{
+	return vm->state != VM_OFF;
+}
+
+bool vm_is_persistent(const struct vm *vm)
+{
+	return vm->persistent;
+}
+
+bool vm_get_autostart(const struct vm *vm)
+{
+	return vm->autostart;
+}
+
+bool vm_get_autostart_once(const struct vm *vm)
+{
+	return vm->autostart_once;
+}
+
+bool vm_has_managed_save(const struct vm *vm)
+{
+	_cleanup_free_ char *name = vm_file_name(vm, ".save");
+
+	return vm->persistent && file_exists(vm->registry->save_fd, name);
+}
+
+const struct domain *vm_get_domain(const struct vm *vm)
+{
+	return vm->live ? vm->live : vm->persistent;
+}
+
+const struct domain *vm_get_live(const struct vm *vm)
+{
+	return vm->live;
+}
+
+const struct domain *vm_get_persistent(const struct vm *vm)
+{
+	return vm->persistent;
+}
+
+pid_t vm_get_pid(const struct vm *vm)
+{
+	return vm->process ? process_get_pid(vm->process) : 0;
+}
+
+uint64_t vm_get_balloon_kib(const struct vm *vm)
+{
+	return vm->live ? (vm->balloon_kib ? vm->balloon_kib : vm->live->current_memory_kib)
+			: vm->persistent->current_memory_kib;
+}
+
+uint64_t vm_get_cpu_time_ns(const struct vm *vm)
+{
+	_cleanup_free_ char *path = NULL, *text = NULL;
+	uint64_t user = 0, system = 0;
+	const char *rest;
+
+	if (!vm->process)
+		return 0;
+	path = xasprintf("/proc/%d/stat", (int)process_get_pid(vm->process));
+	if (file_read(AT_FDCWD, path, 4096, &text, NULL, NULL) < 0)
+		return 0;
+	/* proc(5): utime and stime are fields 14 and 15, in clock ticks; the name in parentheses may hold anything. */
+	rest = strrchr(text, ')');
+	if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64, &user,
+			     &system) != 2)
+		return 0;
+	return (user + system) * (1000000000ull / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+struct qmp *vm_get_qmp(struct vm *vm)
+{
+	return vm->qmp;
+}
+
+void vm_get_job_info(const struct vm *vm, bool completed, struct vm_job_info *ret)
+{
+	const struct operation *op = vm->operation;
+
+	if (completed) {
+		*ret = vm->last_job;
+		return;
+	}
+	*ret = (struct vm_job_info){.operation = VM_JOB_NONE};
+	if (!op)
+		return;
+	ret->operation = op->type->kind;
+	ret->name = op->type->job.name;
+	ret->elapsed_ms = (clock_now() - op->started) / USEC_PER_MSEC;
+	if (op->type->fill_info)
+		op->type->fill_info(op, ret);
+	if (ret->memory_total > ret->memory_processed)
+		ret->memory_remaining = ret->memory_total - ret->memory_processed;
+	if (ret->elapsed_ms)
+		ret->memory_bps = ret->memory_processed * 1000 / ret->elapsed_ms;
+}
+
+int vm_abort_job(struct vm *vm, struct error *err)
+{
+	if (!vm->operation)
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"Requested operation is not valid: no job is active on the domain");
+	return job_cancel(vm->operation->job, err);
+}
+
+char *vm_file_name(const struct vm *vm, const char *suffix)
+{
+	return xasprintf("%s%s", vm->name, suffix);
+}
+
+char *vm_managed_save_path(const struct vm *vm)
+{
+	return xasprintf("%s/save/%s.save", vm->registry->settings.lib_dir, vm->name);
+}
+
+char *vm_format_xml(const struct vm *vm, unsigned flags)
+{
+	const struct domain *d =
+		(flags & DOMAIN_FORMAT_INACTIVE) && vm->persistent ? vm->persistent : vm_get_domain(vm);
+
+	return domain_format(d, d == vm->persistent ? flags | DOMAIN_FORMAT_INACTIVE : flags);
+}
