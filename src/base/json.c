@@ -34,7 +34,7 @@ int json_parse(const char *text, size_t len, json **ret, struct error *err)
 		return error_set(err, ERROR_NO_MEMORY, "parse JSON: out of memory");
 	if (len > INT_MAX / 2)
 		return error_set(err, ERROR_INVALID_ARGUMENT, "JSON of %zu bytes is too large", len);
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
 	/* White space behind the value is cut off here: strict mode refuses anything there. */
 	while (len > 0 && is_space(text[len - 1]))
 		len--;

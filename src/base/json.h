@@ -17,7 +17,7 @@ static inline void json_put_p(json **o)
 }
 #define _cleanup_json_ _cleanup_(json_put_p)
 
-/* One value, nothing behind it, nesting at most 64. */
+/* One value, nothing behind it, nesting at most 64. Bytes that are not UTF-8 are kept: paths may hold any. */
 int json_parse(const char *text, size_t len, json **ret, struct error *err);
 /* Compact text, owned by the caller. */
 char *json_format(json *o);

@@ -188,8 +188,7 @@ static void test_json(void)
 	struct error err = ERROR_INIT;
 	static const char good[] =
 		" {\"a\": [1, {\"b\": \"x\"}], \"n\": -5, \"t\": true, \"u\": 18446744073709551615}\n";
-	static const char *const bad[] = {
-		"", "{", "{} {}", "{}x", "[1,]", "{a:1}", "nul", "{\"a\":\"\xff\"}", "null"};
+	static const char *const bad[] = {"", "{", "{} {}", "{}x", "[1,]", "{a:1}", "nul", "null"};
 	_cleanup_(buf_fini) struct buf deep = {0};
 	int sum = 0;
 

@@ -14,6 +14,9 @@
  * commit step there is no way back: a step that fails there is logged and the next one runs. After a crash,
  * job_recover continues from the journal with the very same functions.
  *
+ * Fault points: JOB/STEP/begun, JOB/STEP/done, JOB/STEP/committed (the commit step, once written down),
+ * JOB/STEP/undo, JOB/STEP/undone.
+ *
  * The engine knows no loop and no clock: it calls `ops` and is called by whoever finishes a step.
  */
 #pragma once
@@ -51,13 +54,21 @@ struct job_type {
 	 * step's effect cannot be seen: then it counts as not happened.
 	 */
 	bool (*committed)(void *context);
-	/* Cancel while a step waits: make it fail soon (it still calls job_step_done). NULL: cannot be cancelled. */
+	/*
+	 * Cancel while a step waits: make it fail soon (it still calls job_step_done, may do so in here). NULL: the
+	 * job cannot be cancelled.
+	 */
 	void (*cancel)(struct job *job, void *context);
 };
 
 struct job_ops {
-	/* Append a record durably (when `durable`) before returning. */
-	int (*record)(struct job *job, const char *event, const char *step, void *userdata, struct error *err);
+	/*
+	 * Append a record durably (when `durable`) before returning. Events: "begun" before a step runs, "finished"
+	 * when the commit step has (of the others it is known from the next one's beginning), "undo" before a
+	 * step is undone.
+	 */
+	int (*record)(
+		struct job *job, const char *event, const char *step, void *userdata, struct error *err);
 	/* The end, exactly once; err NULL on success. The owner frees the job afterwards, not inside. */
 	void (*finished)(struct job *job, const struct error *err, void *userdata);
 };
@@ -68,27 +79,30 @@ enum job_state { JOB_NEW, JOB_RUNNING, JOB_UNDOING, JOB_COMMITTED, JOB_FINISHED,
 struct job *job_new(const struct job_type *type, const struct job_ops *ops, void *context, void *userdata);
 void job_free(struct job *job);
 
-/* Runs steps until one waits. `finished` may be called before this returns only by way of job_step_done. */
+/* Runs steps until one waits. When none does, `finished` is called before this returns. */
 void job_begin(struct job *job);
 
 /* What the journal says happened: the steps begun and finished, in the order of the table. */
 struct job_progress {
-	size_t begun;	   /* steps begun (the last of them may be unfinished) */
-	size_t finished;   /* steps finished */
+	size_t begun;	 /* steps begun and not undone (the last of them may be unfinished, or half undone) */
+	size_t finished; /* steps finished */
 	bool undoing;
 };
 
-/* Continue after a crash: forward when committed, back otherwise. */
+/* Continue after a crash, in place of job_begin: forward when committed, back otherwise. */
 void job_recover(struct job *job, const struct job_progress *progress);
 
 /* The waiting step (run or undo) is over; err NULL on success. */
 void job_step_done(struct job *job, const struct error *err);
 
-/* Ask for it to stop. ERROR_OPERATION_INVALID when it is past its commit point or cannot be cancelled. */
+/*
+ * Ask for it to stop: it is undone, and ends with ERROR_OPERATION_ABORTED. ERROR_OPERATION_INVALID when it has
+ * reached its commit step, is being undone already for another reason, or cannot be cancelled.
+ */
 int job_cancel(struct job *job, struct error *err);
 
 const struct job_type *job_get_type(const struct job *job);
 enum job_state job_get_state(const struct job *job);
-/* The step that runs or waits; NULL before and after. */
+/* The step that runs, waits or is being undone; NULL before and after. */
 const char *job_get_step_name(const struct job *job);
 bool job_is_cancelled(const struct job *job);

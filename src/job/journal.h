@@ -49,8 +49,8 @@ int journal_create(int dirfd, const uint8_t uuid[16], const char *type, json *pa
  * as UUID.damaged. ERROR_UNSUPPORTED for a journal of a later version, which is left where it is.
  * ERROR_NO_OBJECT when there is none.
  */
-int journal_open(
-	int dirfd, const uint8_t uuid[16], struct journal **ret, struct journal_entry *ret_entry, struct error *err);
+int journal_open(int dirfd, const uint8_t uuid[16], struct journal **ret, struct journal_entry *ret_entry,
+	struct error *err);
 
 /* What `entry` says, in terms of the steps of `type`. ERROR_DAMAGED when no such job can have written it. */
 int journal_get_progress(const struct journal_entry *entry, const struct job_type *type,
