@@ -17,6 +17,7 @@ struct argv_context {
 	int vsock_fd;		 /* opened /dev/vhost-vsock with its CID set */
 	const char *tpm_socket;	 /* swtpm's control socket */
 	bool sandbox;		 /* -sandbox on,... */
+	int64_t now;		 /* seconds since 1970, for clocks that start elsewhere; 0: ask the system */
 };
 
 /*

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Disks on the command line: a chain of block nodes and the device that shows it to the guest.
+ *
+ *	libvirt-N-storage (file or device) <- libvirt-N-format (raw, qcow2) [<- libvirt-CoR-TARGET] <- device
+ *
+ * Both nodes are there for raw images too, so that snapshots and moves always find the same shape.
+ */
+#include "argv-internal.h"
+
+struct cache_mode {
+	bool direct, no_flush;
+	const char *write_cache; /* what the device says to the guest */
+};
+
+/* qemu(1), -drive cache=: the five modes as the three switches they stand for. */
+static const struct cache_mode *cache_mode(enum disk_cache cache)
+{
+	static const struct cache_mode modes[DISK_CACHE_MAX_] = {
+		[DISK_CACHE_NONE] = {true, false, "on"},
+		[DISK_CACHE_WRITETHROUGH] = {false, false, "off"},
+		[DISK_CACHE_WRITEBACK] = {false, false, "on"},
+		[DISK_CACHE_DIRECTSYNC] = {true, false, "off"},
+		[DISK_CACHE_UNSAFE] = {false, true, "on"},
+	};
+
+	return cache == DISK_CACHE_DEFAULT ? NULL : &modes[cache];
+}
+
+static void put_cache(json *o, const struct disk *disk)
+{
+	const struct cache_mode *mode = cache_mode(disk->cache);
+
+	if (mode)
+		json_object_object_add(
+			o, "cache", json_pack("b:direct", mode->direct, "b:no-flush", mode->no_flush, NULL));
+}
+
+static unsigned node_number(const struct domain *d, const struct disk *disk)
+{
+	size_t i = 0;
+
+	while (d->disks.items[i] != disk)
+		i++;
+	return (unsigned)(d->disks.n - i);
+}
+
+static int check_io(struct argv *a, const struct disk *disk)
+{
+	const struct cache_mode *mode = cache_mode(disk->cache);
+
+	if (disk->io == DISK_IO_NATIVE && !(mode && mode->direct))
+		return error_set(a->err, ERROR_UNSUPPORTED_CONFIG,
+			"native I/O needs either no disk cache or directsync cache mode (disk '%s')",
+			disk->target);
+	if (disk->io == DISK_IO_URING && argv_need_feature(a, "aio-io_uring", "disk I/O mode 'io_uring'") < 0)
+		return -1;
+	if (disk->transient)
+		return error_set(a->err, ERROR_UNSUPPORTED_CONFIG,
+			"transient disks are not supported (disk '%s')", disk->target);
+	return 0;
+}
+
+static void add_storage_node(struct argv *a, const struct disk *disk, unsigned n)
+{
+	_cleanup_free_ char *name = xasprintf("libvirt-%u-storage", n);
+	json *o = json_pack("s:driver", disk->source_type == DISK_SOURCE_BLOCK ? "host_device" : "file",
+		"s:filename", disk->source, NULL);
+
+	if (disk->io != DISK_IO_DEFAULT)
+		argv_put_string(o, "aio", disk_io_name(disk->io));
+	argv_put_string(o, "node-name", name);
+	put_cache(o, disk);
+	argv_put_bool(o, "auto-read-only", true);
+	argv_put_string(o, "discard", "unmap");
+	argv_add_json(a, "-blockdev", o);
+}
+
+static void add_format_node(struct argv *a, const struct disk *disk, unsigned n)
+{
+	_cleanup_free_ char *name = xasprintf("libvirt-%u-format", n),
+			    *file = xasprintf("libvirt-%u-storage", n);
+	json *o = json_pack("s:node-name", name, "b:read-only", disk->readonly, NULL);
+
+	if (disk->discard != DISK_DISCARD_DEFAULT)
+		argv_put_string(o, "discard", disk_discard_name(disk->discard));
+	/* Zeroes can be unmapped only where unmapping is allowed. */
+	if (disk->detect_zeroes == DISK_DETECT_ZEROES_UNMAP && disk->discard != DISK_DISCARD_UNMAP)
+		argv_put_string(o, "detect-zeroes", "on");
+	else if (disk->detect_zeroes != DISK_DETECT_ZEROES_DEFAULT)
+		argv_put_string(o, "detect-zeroes", disk_detect_zeroes_name(disk->detect_zeroes));
+	put_cache(o, disk);
+	argv_put_string(o, "driver", disk->format == DISK_FORMAT_QCOW2 ? "qcow2" : "raw");
+	argv_put_string(o, "file", file);
+	argv_add_json(a, "-blockdev", o);
+}
+
+/* The nodes; returns the name of the top one, NULL for an empty drive. */
+static char *add_nodes(struct argv *a, const struct disk *disk)
+{
+	unsigned n = node_number(a->d, disk);
+	_cleanup_free_ char *format = xasprintf("libvirt-%u-format", n);
+	char *top;
+
+	if (!disk->source)
+		return NULL;
+	add_storage_node(a, disk, n);
+	add_format_node(a, disk, n);
+	if (disk->copy_on_read != TRISTATE_ON)
+		return TAKE_PTR(format);
+	top = xasprintf("libvirt-CoR-%s", disk->target);
+	argv_add_json(a, "-blockdev",
+		json_pack("s:driver", "copy-on-read", "s:node-name", top, "s:file", format, "s:discard",
+			"unmap", NULL));
+	return top;
+}
+
+/* ---- the device ---- */
+
+static int put_scsi_place(struct argv *a, json *o, const struct disk *disk)
+{
+	const struct device_address *at = &disk->info.address;
+	const struct controller *c = domain_find_controller(a->d, CONTROLLER_SCSI, at->drive.controller);
+	_cleanup_free_ char *bus = xasprintf("%s.%u", c->info.alias, 0u);
+	_cleanup_free_ char *id = xasprintf("drive-%s", disk->info.alias);
+
+	argv_put_string(o, "bus", bus);
+	if (c->model == CONTROLLER_LSILOGIC) {
+		if (at->drive.target || at->drive.bus)
+			return error_set(a->err, ERROR_UNSUPPORTED_CONFIG,
+				"disk '%s': target and bus must be 0 on an lsilogic controller",
+				disk->target);
+		argv_put_uint(o, "scsi-id", at->drive.unit);
+	} else {
+		argv_put_uint(o, "channel", at->drive.bus);
+		argv_put_uint(o, "scsi-id", at->drive.target);
+		argv_put_uint(o, "lun", at->drive.unit);
+	}
+	if (disk->device != DISK_LUN && !disk->serial)
+		argv_put_string(o, "device_id", id);
+	return 0;
+}
+
+static void put_ide_place(struct argv *a, json *o, const struct disk *disk)
+{
+	const struct device_address *at = &disk->info.address;
+	const struct controller *c = domain_find_controller(
+		a->d, disk->bus == DISK_BUS_IDE ? CONTROLLER_IDE : CONTROLLER_SATA, at->drive.controller);
+	_cleanup_free_ char *bus = xasprintf("%s.%u", controller_is_builtin(a->d, c) ? "ide" : c->info.alias,
+		disk->bus == DISK_BUS_IDE ? at->drive.bus : at->drive.unit);
+
+	argv_put_string(o, "bus", bus);
+	if (disk->bus == DISK_BUS_IDE)
+		argv_put_uint(o, "unit", at->drive.unit);
+}
+
+static const char *scsi_driver(const struct disk *disk)
+{
+	return disk->device == DISK_LUN ? "scsi-block" : disk->device == DISK_CDROM ? "scsi-cd" : "scsi-hd";
+}
+
+static int put_driver(struct argv *a, json *o, const struct disk *disk)
+{
+	switch (disk->bus) {
+	case DISK_BUS_VIRTIO:
+		argv_put_string(o, "driver", "virtio-blk-pci");
+		argv_put_pci(a, o, &disk->info);
+		return 0;
+	case DISK_BUS_IDE:
+	case DISK_BUS_SATA:
+		argv_put_string(o, "driver", disk->device == DISK_CDROM ? "ide-cd" : "ide-hd");
+		put_ide_place(a, o, disk);
+		return 0;
+	case DISK_BUS_SCSI:
+		argv_put_string(o, "driver", scsi_driver(disk));
+		return put_scsi_place(a, o, disk);
+	case DISK_BUS_USB:
+		argv_put_string(o, "driver", "usb-storage");
+		argv_put_usb(a, o, &disk->info);
+		return 0;
+	case DISK_BUS_FDC:
+		argv_put_string(o, "driver", "floppy");
+		argv_put_uint(o, "unit", disk->info.address.drive.unit);
+		return 0;
+	case DISK_BUS_NONE:
+	case DISK_BUS_MAX_:
+		break;
+	}
+	return error_set(a->err, ERROR_INTERNAL, "disk '%s' has no bus", disk->target);
+}
+
+/* What the guest reads about the medium. */
+static int put_identity(struct argv *a, json *o, const struct disk *disk)
+{
+	uint64_t wwn;
+
+	if (disk->wwn) {
+		_cleanup_free_ char *hex = xasprintf("0x%s", disk->wwn);
+
+		if (!parse_u64(hex, &wwn))
+			return error_set(a->err, ERROR_XML, "malformed wwn '%s'", disk->wwn);
+		argv_put_uint(o, "wwn", wwn);
+	}
+	argv_put_string(o, "vendor", disk->vendor);
+	argv_put_string(o, "product", disk->product);
+	if (disk->rotation_rate)
+		argv_put_uint(o, "rotation_rate", disk->rotation_rate);
+	argv_put_string(o, "serial", disk->serial);
+	if (disk->logical_block_size)
+		argv_put_uint(o, "logical_block_size", disk->logical_block_size);
+	if (disk->physical_block_size)
+		argv_put_uint(o, "physical_block_size", disk->physical_block_size);
+	return 0;
+}
+
+static const char *error_action(enum disk_error_policy policy)
+{
+	return policy == DISK_ERROR_DEFAULT ? NULL : disk_error_policy_name(policy);
+}
+
+/* werror and rerror; "enospace" is said of writes only, and reads then report. */
+static void put_policies(json *o, const struct disk *disk)
+{
+	enum disk_error_policy write = disk->error_policy, read = disk->rerror_policy;
+
+	if (read == DISK_ERROR_DEFAULT && write != DISK_ERROR_ENOSPACE)
+		read = write;
+	argv_put_string(o, "werror", write == DISK_ERROR_ENOSPACE ? "enospc" : error_action(write));
+	argv_put_string(o, "rerror", error_action(read));
+}
+
+static int add_device(struct argv *a, const struct disk *disk, const char *node)
+{
+	const struct cache_mode *mode = cache_mode(disk->cache);
+	uint32_t boot = argv_boot_index(a->d, &disk->info);
+	json *o = json_pack("s:id", disk->info.alias, "s:drive", node, NULL);
+
+	if (put_driver(a, o, disk) < 0 || put_identity(a, o, disk) < 0) {
+		json_object_put(o);
+		return -1;
+	}
+	if (boot)
+		argv_put_uint(o, "bootindex", boot);
+	if (disk->shareable)
+		argv_put_bool(o, "share-rw", true);
+	if (disk->bus == DISK_BUS_VIRTIO && disk->queues)
+		argv_put_uint(o, "num-queues", disk->queues);
+	if (disk->bus == DISK_BUS_USB)
+		argv_put_bool(o, "removable", disk->removable == TRISTATE_ON);
+	else if (disk->removable != TRISTATE_ABSENT)
+		argv_put_on_off(o, "removable", disk->removable);
+	if (mode && disk->device == DISK_DISK)
+		argv_put_string(o, "write-cache", mode->write_cache);
+	put_policies(o, disk);
+	return argv_add_device(a, o);
+}
+
+int argv_disks(struct argv *a)
+{
+	VEC_FOREACH (disk, &a->d->disks) {
+		_cleanup_free_ char *node = NULL;
+
+		if (check_io(a, disk) < 0)
+			return -1;
+		node = add_nodes(a, disk);
+		if (add_device(a, disk, node) < 0)
+			return -1;
+	}
+	return 0;
+}
