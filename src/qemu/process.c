@@ -116,10 +116,13 @@ static int child_prepare(const struct process_options *o, pid_t parent)
 	return 0;
 }
 
-_Noreturn static void child_run(const struct process_options *o, pid_t parent, int report_fd)
+_Noreturn static void child_run(const struct process_options *o, pid_t parent, int go_fd, int report_fd)
 {
+	char go;
 	int r;
 
+	if (read_full(go_fd, &go, 1) != 1)
+		_exit(127);
 	report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC, 3); /* out of the way of stdio */
 	r = child_prepare(o, parent);
 	if (r == 0) {
@@ -202,55 +205,71 @@ static void give_up_child(pid_t pid)
 		;
 }
 
+/* The child waits at `go`; what it reports through `report` ends at once: by the exec, which closes it, or by what went wrong. */
+static int let_go(pid_t pid, uint64_t start_time, const struct process_options *options, void *userdata,
+	int go, int report, struct error *err)
+{
+	const char *program = options->argv->items[0];
+	int failure = 0;
+
+	if (options->forked && options->forked(pid, start_time, userdata, err) < 0)
+		return -1;
+	if (write_full(go, "", 1) < 0)
+		return error_errno(err, errno, "start %s", program);
+	/* The daemon may die here and later: the child is on its way. */
+	if (read_full(report, &failure, sizeof(failure)) == sizeof(failure))
+		return error_errno(err, failure, "start %s", program);
+	return 0;
+}
+
 int process_start(sd_event *loop, const struct process_options *options, process_exit_fn on_exit,
 	void *userdata, struct process **ret, struct error *err)
 {
 	const char *program = options->argv->items[0];
-	int report[2], failure = 0, pidfd;
+	int report[2], go[2], pidfd = -1, r = -1;
 	pid_t pid, parent = getpid();
 	uint64_t start_time = 0;
 	struct process *p;
-	ssize_t n;
 
 	if (pipe2(report, O_CLOEXEC) < 0)
 		return error_errno(err, errno, "start %s: pipe", program);
-	pid = fork();
-	if (pid == 0)
-		child_run(options, parent, report[1]);
-	if (pid < 0)
-		failure = errno;
-	close(report[1]);
-	if (pid < 0) {
+	if (pipe2(go, O_CLOEXEC) < 0) {
+		r = error_errno(err, errno, "start %s: pipe", program);
 		close(report[0]);
-		return error_errno(err, failure, "start %s: fork", program);
+		close(report[1]);
+		return r;
 	}
-
-	/* Ends at once: by the exec, which closes the other end, or by what went wrong. */
-	n = read_full(report[0], &failure, sizeof(failure));
-	close(report[0]);
-	if (n == sizeof(failure)) {
-		give_up_child(pid);
-		return error_errno(err, failure, "start %s", program);
+	pid = fork();
+	if (pid == 0) {
+		close(go[1]); /* or it would wait for itself when the daemon dies */
+		child_run(options, parent, go[0], report[1]);
+	}
+	close(report[1]);
+	close(go[0]);
+	if (pid < 0) {
+		error_errno(err, errno, "start %s: fork", program);
+		goto out;
 	}
 
 	/* It cannot be recycled before it is waited for, so this is it. */
 	pidfd = pidfd_open(pid, 0);
-	if (pidfd < 0 || read_start_time(pid, &start_time) < 0) {
-		failure = errno;
-		if (pidfd >= 0)
-			close(pidfd);
+	if (pidfd < 0 || read_start_time(pid, &start_time) < 0)
+		error_errno(err, errno, "start %s: watch it", program);
+	else if (let_go(pid, start_time, options, userdata, go[1], report[0], err) == 0)
+		r = process_watch(loop, pid, start_time, take_fd(&pidfd), &p, err);
+	if (r < 0) {
 		give_up_child(pid);
-		return error_errno(err, failure, "start %s: watch it", program);
-	}
-	if (process_watch(loop, pid, start_time, pidfd, &p, err) < 0) {
-		give_up_child(pid);
-		return -1;
+		goto out;
 	}
 	p->is_child = true;
 	p->on_exit = on_exit;
 	p->userdata = userdata;
 	*ret = p;
-	return 0;
+out:
+	close_p(&pidfd);
+	close(report[0]);
+	close(go[1]);
+	return r;
 }
 
 int process_adopt(sd_event *loop, pid_t pid, uint64_t start_time, process_exit_fn on_exit, void *userdata,

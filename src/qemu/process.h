@@ -29,6 +29,11 @@ struct process_options {
 	int stdin_fd, stdout_fd, stderr_fd; /* -1: /dev/null */
 	bool new_session;		    /* setsid: outlives the daemon's terminal */
 	bool dies_with_daemon;		    /* for helpers whose work is worth nothing without us */
+	/*
+	 * Called, if set, between fork and exec: the program does not run before this returned 0, nor ever when it fails or
+	 * the daemon dies in it. What it writes down (pid, start time) is therefore enough to find every child again.
+	 */
+	int (*forked)(pid_t pid, uint64_t start_time, void *userdata, struct error *err);
 };
 
 /*
