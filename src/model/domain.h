@@ -38,6 +38,8 @@ struct domain_os {
 	char *arch;    /* "x86_64" */
 	char *machine; /* as given; the canonical name ("pc-q35-10.0") once defined */
 	enum firmware firmware;
+	/* <firmware><feature name=.../>: what the firmware must have (ON) or must not have (OFF) */
+	enum tristate firmware_secure_boot, firmware_enrolled_keys;
 	char *loader; /* path */
 	enum loader_type loader_type;
 	enum tristate loader_readonly;
@@ -248,7 +250,11 @@ struct graphics {
 	char *keymap;
 	char *share_policy;
 	int32_t websocket; /* 0 none, -1 auto */
+	char *image_compression; /* spice: off, auto_glz, ... ; NULL not said */
 };
+
+/* <audio id='1'>: where sound devices would play; none of them exist here yet. The guest cannot see it. */
+enum audio_type { AUDIO_ABSENT, AUDIO_NONE, AUDIO_SPICE, AUDIO_TYPE_MAX_ };
 
 enum video_type { VIDEO_DEFAULT, VIDEO_NONE, VIDEO_VGA, VIDEO_CIRRUS, VIDEO_QXL, VIDEO_VIRTIO, VIDEO_BOCHS, VIDEO_RAMFB, VIDEO_VMVGA, VIDEO_TYPE_MAX_ };
 
@@ -346,10 +352,12 @@ struct domain {
 	VEC(struct controller *) controllers;
 	VEC(struct nic *) nics;
 	VEC(struct chardev *) serials;
+	VEC(struct chardev *) parallels;
 	VEC(struct chardev *) consoles;
 	VEC(struct chardev *) channels;
 	VEC(struct input *) inputs;
 	VEC(struct graphics *) graphics;
+	enum audio_type audio;
 	VEC(struct video *) videos;
 	VEC(struct rng *) rngs;
 	struct memballoon *memballoon; /* NULL: not said */

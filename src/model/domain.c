@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A domain's life, and its way from and to XML by the tables of schema.h. */
+#include "domain.h"
+
+#include "schema.h"
+#include "strv.h"
+
+struct domain *domain_new(void)
+{
+	struct domain *d = NEW(struct domain);
+
+	table_init(&domain_table, d);
+	d->vcpus = d->vcpus_current = 1;
+	return d;
+}
+
+void domain_free(struct domain *d)
+{
+	if (!d)
+		return;
+	table_fini(&domain_table, d);
+	free(d);
+}
+
+int domain_parse(const char *xml, size_t len, unsigned flags, struct domain **ret, struct error *err)
+{
+	_cleanup_xml_ xmlDoc *doc = NULL;
+	_cleanup_domain_ struct domain *d = NULL;
+	struct parse_context c = {.flags = flags, .err = err};
+
+	if (xml_parse(xml, len, "domain", &doc, err) < 0)
+		return -1;
+	d = domain_new();
+	d->vcpus_current = 0; /* "not said": as many as there are */
+	if (table_parse(&c, &domain_table, xmlDocGetRootElement(doc), d) < 0)
+		return -1;
+	*ret = TAKE_PTR(d);
+	return 0;
+}
+
+char *domain_format(const struct domain *d, unsigned flags)
+{
+	struct buf out = {0};
+	struct xml_writer w = {.out = &out};
+	struct format_context c = {.w = &w, .flags = flags, .domain = d};
+
+	/* Another host starts from the definition: what was chosen for this run is chosen anew there. */
+	if (flags & DOMAIN_FORMAT_MIGRATABLE)
+		c.flags |= DOMAIN_FORMAT_INACTIVE;
+	xml_begin(&w, "domain");
+	table_format(&c, &domain_table, d);
+	xml_end(&w, "domain");
+	return buf_take(&out);
+}
+
+struct domain *domain_copy(const struct domain *d)
+{
+	struct domain *copy = NEW(struct domain);
+
+	table_copy(&domain_table, copy, d);
+	return copy;
+}
+
+int domain_check_abi_stable(const struct domain *src, const struct domain *dst, struct error *err)
+{
+	return table_compare(&domain_table, "domain", src, dst, err);
+}
