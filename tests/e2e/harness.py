@@ -492,7 +492,7 @@ class DaemonTest(unittest.TestCase):
         self.root.chmod(0o755)
         self.addCleanup(self.clean_up)
         against_libvirt = os.environ.get("GODWIT_TEST_AGAINST") == "libvirt"
-        self.daemon = Reference(self.root) if against_libvirt else Daemon(self.root, self.config)
+        self.daemon = Reference(self.root, self.config) if against_libvirt else Daemon(self.root, self.config)
         self.virsh = Virsh(self.daemon.uri())
         self.virsh_ro = Virsh(self.daemon.uri(read_only=True))
         if self.autostart:
