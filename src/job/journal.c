@@ -287,6 +287,20 @@ static int decode(const uint8_t *data, size_t size, struct journal *journal, str
 	return 0;
 }
 
+int journal_decode(
+	const void *data, size_t size, const uint8_t uuid[16], struct journal_entry *ret, struct error *err)
+{
+	_cleanup_(journal_entry_fini) struct journal_entry entry = {0};
+	struct journal journal = {.dirfd = -1, .fd = -1};
+
+	uuid_format(uuid, journal.name);
+	if (decode(data, size, &journal, &entry, err) < 0)
+		return -1;
+	*ret = entry;
+	entry = (struct journal_entry){0};
+	return 0;
+}
+
 /* Never over an older one: each of them is somebody's evidence. */
 static void keep_aside(struct journal *journal, struct error *err)
 {

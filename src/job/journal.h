@@ -52,6 +52,10 @@ int journal_create(int dirfd, const uint8_t uuid[16], const char *type, json *pa
 int journal_open(int dirfd, const uint8_t uuid[16], struct journal **ret, struct journal_entry *ret_entry,
 	struct error *err);
 
+/* What journal_open reads from the file, from memory. */
+int journal_decode(
+	const void *data, size_t size, const uint8_t uuid[16], struct journal_entry *ret, struct error *err);
+
 /* What `entry` says, in terms of the steps of `type`. ERROR_DAMAGED when no such job can have written it. */
 int journal_get_progress(const struct journal_entry *entry, const struct job_type *type,
 	struct job_progress *ret, struct error *err);
