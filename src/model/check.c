@@ -159,7 +159,8 @@ static int check_pair(
 	if (a->info->boot_order && a->info->boot_order == b->info->boot_order)
 		return field_invalid(c, node, "<%s> and <%s> have the same boot order %u", a->what, b->what,
 			a->info->boot_order);
-	if (a->info->alias && streq(a->info->alias, b->info->alias))
+	/* Only those that a user chose: the parts of one USB controller are all called the same. */
+	if (a->info->alias && startswith(a->info->alias, "ua-") && streq(a->info->alias, b->info->alias))
 		return field_invalid(
 			c, node, "<%s> and <%s> have the same alias '%s'", a->what, b->what, a->info->alias);
 	return 0;

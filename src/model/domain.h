@@ -47,6 +47,7 @@ struct domain_os {
 	char *loader_format; /* raw, qcow2; NULL raw */
 	char *nvram;	     /* path */
 	char *nvram_template;
+	char *nvram_template_format; /* raw, or NULL, which is the same */
 	char *nvram_format;
 	char *kernel, *initrd, *cmdline;
 	enum boot_device boot[BOOT_DEVICE_MAX_];

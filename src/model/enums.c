@@ -77,6 +77,7 @@ NAMES(iommu_names, IOMMU_MODEL_MAX_, "intel", "virtio");
 NAMES(address_type_names, ADDRESS_TYPE_MAX_, "", "pci", "drive", "virtio-serial", "usb", "isa");
 
 NAMES(snapshot_words, 4, "no", "internal", "external", "manual");
+NAMES(raw_words, 1, "raw");
 NAMES(image_format_words, 2, "raw", "qcow2");
 NAMES(ioapic_words, 2, "kvm", "qemu");
 NAMES(nic_model_words, 6, "virtio", "virtio-transitional", "virtio-non-transitional", "e1000e", "e1000",

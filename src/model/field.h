@@ -137,9 +137,9 @@ struct table {
 	{                                                                                                    \
 		.kind = FIELD_GROUP, .name = (n), .table = &(t), __VA_ARGS__                                 \
 	}
-#define INCLUDE(t)                                                                                           \
+#define INCLUDE(t, ...)                                                                                      \
 	{                                                                                                    \
-		.kind = FIELD_INLINE, .table = &(t)                                                          \
+		.kind = FIELD_INLINE, .table = &(t), __VA_ARGS__                                             \
 	}
 #define INLINE(T, m, t)                                                                                      \
 	{                                                                                                    \

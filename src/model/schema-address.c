@@ -164,7 +164,7 @@ static const struct table boot_table = TABLE(boot_fields, struct device_info);
 static const struct field rom_fields[] = {
 	ATTR(struct device_info, rom_enabled, "enabled", VALUE_YES_NO),
 	ATTR(struct device_info, rom_bar, "bar", VALUE_ON_OFF),
-	ATTR(struct device_info, rom_file, "file", VALUE_STRING, .valid = text_is_path),
+	ATTR(struct device_info, rom_file, "file", VALUE_STRING, .valid = text_is_path, .flags = FIELD_HOST),
 };
 static const struct table rom_table = TABLE(rom_fields, struct device_info);
 

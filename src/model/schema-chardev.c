@@ -63,11 +63,7 @@ static int mode_set(struct parse_context *c, const xmlNode *node, void *object, 
 
 static char *mode_get(const struct format_context *c, const void *object)
 {
-	const struct chardev *chardev = object;
-
-	if (chardev->listen)
-		return xstrdup("bind");
-	return chardev->path || chardev->host ? xstrdup("connect") : NULL;
+	return xstrdup(((const struct chardev *)object)->listen ? "bind" : "connect");
 }
 
 /*
@@ -100,6 +96,14 @@ static char *unix_path_get(const struct format_context *c, const void *object)
 	return xstrdup(chardev->path);
 }
 
+/* Without a path there is nothing to say. */
+static char *unix_mode_get(const struct format_context *c, const void *object)
+{
+	_cleanup_free_ char *path = unix_path_get(c, object);
+
+	return path ? mode_get(c, object) : NULL;
+}
+
 static int unix_path_set(struct parse_context *c, const xmlNode *node, void *object, const char *text)
 {
 	/* What QEMU and the kernel can bind to: sun_path. */
@@ -111,7 +115,7 @@ static int unix_path_set(struct parse_context *c, const xmlNode *node, void *obj
 }
 
 static const struct field unix_fields[] = {
-	ATTR_CALL("mode", mode_set, mode_get),
+	ATTR_CALL("mode", mode_set, unix_mode_get),
 	ATTR_OWNED(struct chardev, path, "path", unix_path_set, unix_path_get),
 };
 static const struct table unix_table = TABLE(unix_fields, struct chardev);
@@ -190,7 +194,7 @@ static bool is_channel_name(const char *text)
 static const struct field channel_target_fields[] = {
 	ATTR_ENUM(struct chardev, target, "type", channel_target_names, .flags = FIELD_REQUIRED),
 	ATTR(struct chardev, name, "name", VALUE_STRING, .valid = is_channel_name),
-	ATTR(struct chardev, state, "state", VALUE_STRING, .flags = FIELD_LIVE),
+	ATTR(struct chardev, state, "state", VALUE_STRING, .flags = FIELD_LIVE | FIELD_HOST),
 };
 static const struct table channel_target_table = TABLE(channel_target_fields, struct chardev);
 
@@ -249,11 +253,11 @@ static int chardev_finish(struct parse_context *c, const xmlNode *node, void *ob
 
 #define TYPE                                                                                                 \
 	ATTR_ENUM(struct chardev, backend, "type", chardev_backend_names,                                    \
-		.flags = FIELD_ALWAYS | FIELD_REQUIRED)
+		.flags = FIELD_ALWAYS | FIELD_REQUIRED | FIELD_HOST)
 
 static const struct field serial_fields[] = {
 	TYPE,
-	INCLUDE(backend_table),
+	INCLUDE(backend_table, .flags = FIELD_HOST),
 	GROUP("target", serial_target_table),
 	INLINE(struct chardev, info, info_table),
 };
@@ -262,7 +266,7 @@ const struct table serial_table =
 
 static const struct field parallel_fields[] = {
 	TYPE,
-	INCLUDE(backend_table),
+	INCLUDE(backend_table, .flags = FIELD_HOST),
 	GROUP("target", parallel_target_table),
 	INLINE(struct chardev, info, info_table),
 };
@@ -282,8 +286,8 @@ static char *tty_get(const struct format_context *c, const void *object)
 
 static const struct field console_fields[] = {
 	TYPE,
-	ATTR_CALL("tty", tty_set, tty_get, .when = is_pty),
-	INCLUDE(backend_table),
+	ATTR_CALL("tty", tty_set, tty_get, .when = is_pty, .flags = FIELD_HOST),
+	INCLUDE(backend_table, .flags = FIELD_HOST),
 	GROUP("target", console_target_table),
 	INLINE(struct chardev, info, info_table),
 };
@@ -292,7 +296,7 @@ const struct table console_table =
 
 static const struct field channel_fields[] = {
 	TYPE,
-	INCLUDE(backend_table),
+	INCLUDE(backend_table, .flags = FIELD_HOST),
 	GROUP("target", channel_target_table),
 	INLINE(struct chardev, info, info_table),
 };

@@ -6,7 +6,7 @@
 /* ---- <cpu> ---- */
 
 static const struct field model_fields[] = {
-	ATTR_ENUM(struct domain_cpu, fallback, "fallback", cpu_fallback_names),
+	ATTR_ENUM(struct domain_cpu, fallback, "fallback", cpu_fallback_names, .flags = FIELD_HOST),
 	TEXT(struct domain_cpu, model, VALUE_STRING, .valid = text_is_word),
 };
 static const struct table model_table = TABLE(model_fields, struct domain_cpu);
@@ -79,8 +79,8 @@ static int cpu_finish(struct parse_context *c, const xmlNode *node, void *object
 
 static const struct field cpu_fields[] = {
 	ATTR_ENUM(struct domain_cpu, mode, "mode", cpu_mode_names),
-	ATTR_ENUM(struct domain_cpu, match, "match", cpu_match_names),
-	ATTR_ENUM(struct domain_cpu, check, "check", cpu_check_names),
+	ATTR_ENUM(struct domain_cpu, match, "match", cpu_match_names, .flags = FIELD_HOST),
+	ATTR_ENUM(struct domain_cpu, check, "check", cpu_check_names, .flags = FIELD_HOST),
 	ATTR(struct domain_cpu, migratable, "migratable", VALUE_ON_OFF),
 	GROUP("model", model_table),
 	CHILD(struct domain_cpu, vendor, "vendor", VALUE_STRING, .valid = text_is_word),
@@ -159,14 +159,15 @@ static int clock_finish(struct parse_context *c, const xmlNode *node, void *obje
 }
 
 static const struct field clock_fields[] = {
-	ATTR_ENUM(struct domain_clock, offset, "offset", clock_offset_names, .flags = FIELD_ALWAYS),
+	ATTR_ENUM(struct domain_clock, offset, "offset", clock_offset_names,
+		.flags = FIELD_ALWAYS | FIELD_HOST),
 	ATTR(struct domain_clock, adjustment_s, "adjustment", VALUE_I64, .when = is_variable,
-		.flags = FIELD_ALWAYS),
-	ATTR_CALL("basis", basis_set, basis_get, .when = is_variable),
+		.flags = FIELD_ALWAYS | FIELD_HOST),
+	ATTR_CALL("basis", basis_set, basis_get, .when = is_variable, .flags = FIELD_HOST),
 	ATTR(struct domain_clock, timezone, "timezone", VALUE_STRING, .when = is_timezone,
-		.flags = FIELD_REQUIRED, .valid = text_is_line),
+		.flags = FIELD_REQUIRED | FIELD_HOST, .valid = text_is_line),
 	ATTR(struct domain_clock, start_s, "start", VALUE_I64, .when = is_absolute,
-		.flags = FIELD_ALWAYS | FIELD_REQUIRED),
+		.flags = FIELD_ALWAYS | FIELD_REQUIRED | FIELD_HOST),
 	LIST(struct domain_clock, timers, "timer", timer_table, .flags = FIELD_BY_VALUE),
 };
 const struct table clock_table = TABLE(clock_fields, struct domain_clock, .finish = clock_finish);

@@ -8,7 +8,7 @@
 static const struct field tpm_backend_fields[] = {
 	ATTR_CONST("type", "emulator", .flags = FIELD_ALWAYS | FIELD_REQUIRED),
 	ATTR(struct tpm, version, "version", VALUE_STRING, .names = &tpm_version_words),
-	ATTR(struct tpm, persistent_state, "persistent_state", VALUE_YES_NO),
+	ATTR(struct tpm, persistent_state, "persistent_state", VALUE_YES_NO, .flags = FIELD_HOST),
 };
 static const struct table tpm_backend_table = TABLE(tpm_backend_fields, struct tpm);
 
@@ -61,8 +61,8 @@ static int rng_finish(struct parse_context *c, const xmlNode *node, void *object
 
 static const struct field rng_fields[] = {
 	ATTR(struct rng, model, "model", VALUE_STRING, .names = &rng_model_words),
-	GROUP("rate", rate_table),
-	GROUP("backend", rng_backend_table, .flags = FIELD_REQUIRED),
+	GROUP("rate", rate_table, .flags = FIELD_HOST),
+	GROUP("backend", rng_backend_table, .flags = FIELD_REQUIRED | FIELD_HOST),
 	INLINE(struct rng, info, info_table),
 };
 const struct table rng_table = TABLE(rng_fields, struct rng, .finish = rng_finish);
@@ -80,7 +80,7 @@ static const struct field memballoon_fields[] = {
 		struct memballoon, model, "model", memballoon_names, .flags = FIELD_ALWAYS | FIELD_REQUIRED),
 	ATTR(struct memballoon, autodeflate, "autodeflate", VALUE_ON_OFF),
 	ATTR(struct memballoon, free_page_reporting, "freePageReporting", VALUE_ON_OFF),
-	GROUP("stats", stats_table),
+	GROUP("stats", stats_table, .flags = FIELD_HOST),
 	INLINE(struct memballoon, info, info_table),
 };
 const struct table memballoon_table = TABLE(memballoon_fields, struct memballoon);
@@ -90,7 +90,8 @@ const struct table memballoon_table = TABLE(memballoon_fields, struct memballoon
 static const struct field watchdog_fields[] = {
 	ATTR_ENUM(struct watchdog, model, "model", watchdog_model_names,
 		.flags = FIELD_ALWAYS | FIELD_REQUIRED),
-	ATTR_ENUM(struct watchdog, action, "action", watchdog_action_names, .flags = FIELD_ALWAYS),
+	ATTR_ENUM(
+		struct watchdog, action, "action", watchdog_action_names, .flags = FIELD_ALWAYS | FIELD_HOST),
 	INLINE(struct watchdog, info, info_table),
 };
 const struct table watchdog_table = TABLE(watchdog_fields, struct watchdog);
@@ -123,7 +124,7 @@ static int vsock_finish(struct parse_context *c, const xmlNode *node, void *obje
 
 static const struct field vsock_fields[] = {
 	ATTR_CONST("model", "virtio", .flags = FIELD_ALWAYS),
-	GROUP("cid", cid_table),
+	GROUP("cid", cid_table, .flags = FIELD_HOST),
 	INLINE(struct vsock, info, info_table),
 };
 const struct table vsock_table = TABLE(vsock_fields, struct vsock, .finish = vsock_finish);

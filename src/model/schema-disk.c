@@ -15,7 +15,7 @@ static bool is_block(const void *disk)
 	return ((const struct disk *)disk)->source_type == DISK_SOURCE_BLOCK;
 }
 
-#define DRIVER_ENUM(member, word, e) ATTR_ENUM(struct disk, member, word, e)
+#define DRIVER_ENUM(member, word, e) ATTR_ENUM(struct disk, member, word, e, .flags = FIELD_HOST)
 
 static const struct field driver_fields[] = {
 	ATTR_CONST("name", "qemu", .flags = FIELD_ALWAYS),
@@ -24,7 +24,7 @@ static const struct field driver_fields[] = {
 	DRIVER_ENUM(error_policy, "error_policy", disk_error_policy_names),
 	DRIVER_ENUM(rerror_policy, "rerror_policy", disk_rerror_policy_names),
 	DRIVER_ENUM(io, "io", disk_io_names),
-	ATTR(struct disk, copy_on_read, "copy_on_read", VALUE_ON_OFF),
+	ATTR(struct disk, copy_on_read, "copy_on_read", VALUE_ON_OFF, .flags = FIELD_HOST),
 	DRIVER_ENUM(discard, "discard", disk_discard_names),
 	DRIVER_ENUM(detect_zeroes, "detect_zeroes", disk_detect_zeroes_names),
 	ATTR(struct disk, queues, "queues", VALUE_U32, .min = 1, .max = 1024),
@@ -87,7 +87,7 @@ static bool is_target(const char *name)
 static const struct field target_fields[] = {
 	ATTR(struct disk, target, "dev", VALUE_STRING, .flags = FIELD_REQUIRED, .valid = is_target),
 	ATTR_ENUM(struct disk, bus, "bus", disk_bus_names),
-	ATTR_ENUM(struct disk, tray, "tray", disk_tray_names),
+	ATTR_ENUM(struct disk, tray, "tray", disk_tray_names, .flags = FIELD_HOST),
 	ATTR(struct disk, removable, "removable", VALUE_ON_OFF),
 	ATTR(struct disk, rotation_rate, "rotation_rate", VALUE_U32, .min = 1, .max = 65534),
 };
@@ -189,18 +189,18 @@ static int disk_finish(struct parse_context *c, const xmlNode *node, void *objec
 }
 
 static const struct field disk_fields[] = {
-	ATTR_ENUM(struct disk, source_type, "type", disk_source_names, .flags = FIELD_ALWAYS),
+	ATTR_ENUM(struct disk, source_type, "type", disk_source_names, .flags = FIELD_ALWAYS | FIELD_HOST),
 	ATTR_ENUM(struct disk, device, "device", disk_device_names, .flags = FIELD_ALWAYS),
-	ATTR(struct disk, snapshot, "snapshot", VALUE_STRING, .names = &snapshot_words),
+	ATTR(struct disk, snapshot, "snapshot", VALUE_STRING, .names = &snapshot_words, .flags = FIELD_HOST),
 	GROUP("driver", driver_table),
-	GROUP("source", file_source_table, .when = is_file),
-	GROUP("source", block_source_table, .when = is_block),
+	GROUP("source", file_source_table, .when = is_file, .flags = FIELD_HOST),
+	GROUP("source", block_source_table, .when = is_block, .flags = FIELD_HOST),
 	CUSTOM("backingStore", backing_parse, NULL),
 	GROUP("blockio", blockio_table),
 	GROUP("target", target_table, .flags = FIELD_REQUIRED),
 	FLAG(struct disk, readonly, "readonly"),
-	FLAG(struct disk, shareable, "shareable"),
-	FLAG(struct disk, transient, "transient"),
+	FLAG(struct disk, shareable, "shareable", .flags = FIELD_HOST),
+	FLAG(struct disk, transient, "transient", .flags = FIELD_HOST),
 	CHILD(struct disk, serial, "serial", VALUE_STRING, .valid = text_is_line),
 	CHILD(struct disk, wwn, "wwn", VALUE_STRING, .valid = is_wwn),
 	CHILD(struct disk, vendor, "vendor", VALUE_STRING, .valid = is_vendor),

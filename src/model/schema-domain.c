@@ -264,7 +264,7 @@ static const struct field audio_fields[] = {
 static const struct table audio_table = TABLE(audio_fields, struct domain, .finish = audio_finish);
 
 static const struct field devices_fields[] = {
-	CHILD(struct domain, emulator, "emulator", VALUE_STRING, .valid = text_is_path),
+	CHILD(struct domain, emulator, "emulator", VALUE_STRING, .valid = text_is_path, .flags = FIELD_HOST),
 	LIST(struct domain, disks, "disk", disk_table),
 	LIST(struct domain, controllers, "controller", controller_table),
 	LIST(struct domain, nics, "interface", nic_table),
@@ -274,8 +274,8 @@ static const struct field devices_fields[] = {
 	LIST(struct domain, channels, "channel", channel_table),
 	LIST(struct domain, inputs, "input", input_table),
 	OBJECT(struct domain, tpm, "tpm", tpm_table),
-	LIST(struct domain, graphics, "graphics", graphics_table),
-	GROUP("audio", audio_table),
+	LIST(struct domain, graphics, "graphics", graphics_table, .flags = FIELD_HOST),
+	GROUP("audio", audio_table, .flags = FIELD_HOST),
 	LIST(struct domain, videos, "video", video_table),
 	LIST(struct domain, watchdogs, "watchdog", watchdog_table),
 	OBJECT(struct domain, memballoon, "memballoon", memballoon_table),
@@ -296,15 +296,13 @@ static void domain_init(void *object)
 }
 
 #define ACTION(member, word)                                                                                 \
-	{                                                                                                    \
-		.kind = FIELD_CHILD, .name = (word), .offset = offsetof(struct domain, member),              \
-		.value = VALUE_ENUM, .names = &lifecycle_names, .flags = FIELD_ALWAYS                        \
-	}
+	CHILD(struct domain, member, word, VALUE_ENUM, .names = &lifecycle_names,                            \
+		.flags = FIELD_ALWAYS | FIELD_HOST)
 
 static const struct field domain_fields[] = {
 	ATTR_ENUM(struct domain, type, "type", domain_type_names, .flags = FIELD_ALWAYS | FIELD_REQUIRED),
 	ATTR(struct domain, id, "id", VALUE_I32, .absent = -1, .min = (uint64_t)-1, .max = INT32_MAX,
-		.flags = FIELD_LIVE),
+		.flags = FIELD_LIVE | FIELD_HOST),
 	{.kind = FIELD_CHILD,
 		.name = "name",
 		.offset = offsetof(struct domain, name),
@@ -313,13 +311,13 @@ static const struct field domain_fields[] = {
 		.set = name_set,
 		.get = name_get},
 	{.kind = FIELD_CHILD, .name = "uuid", .value = VALUE_CALL, .set = uuid_set, .get = uuid_get},
-	CHILD(struct domain, title, "title", VALUE_STRING, .valid = text_is_line),
-	CHILD(struct domain, description, "description", VALUE_STRING),
+	CHILD(struct domain, title, "title", VALUE_STRING, .valid = text_is_line, .flags = FIELD_HOST),
+	CHILD(struct domain, description, "description", VALUE_STRING, .flags = FIELD_HOST),
 	CUSTOM_OWNED(struct domain, metadata, "metadata", metadata_parse, metadata_format),
 	CUSTOM("memory", memory_parse, memory_format),
-	CUSTOM("currentMemory", current_memory_parse, current_memory_format),
+	CUSTOM("currentMemory", current_memory_parse, current_memory_format, .flags = FIELD_HOST),
 	GROUP("vcpu", vcpu_table),
-	GROUP("resource", resource_table),
+	GROUP("resource", resource_table, .flags = FIELD_HOST),
 	GROUP("os", os_table, .offset = offsetof(struct domain, os), .flags = FIELD_REQUIRED),
 	GROUP("features", features_table, .offset = offsetof(struct domain, features)),
 	GROUP("cpu", cpu_table, .offset = offsetof(struct domain, cpu), HAS(struct domain, cpu.present)),
@@ -327,14 +325,11 @@ static const struct field domain_fields[] = {
 	ACTION(on_poweroff, "on_poweroff"),
 	ACTION(on_reboot, "on_reboot"),
 	ACTION(on_crash, "on_crash"),
-	{.kind = FIELD_CHILD,
-		.name = "on_lockfailure",
-		.offset = offsetof(struct domain, on_lockfailure),
-		.value = VALUE_ENUM,
-		.names = &lockfailure_names},
+	CHILD(struct domain, on_lockfailure, "on_lockfailure", VALUE_ENUM, .names = &lockfailure_names,
+		.flags = FIELD_HOST),
 	GROUP("pm", pm_table),
 	GROUP("devices", devices_table, .flags = FIELD_EMPTY),
-	CUSTOM("seclabel", seclabel_parse, seclabel_format),
+	CUSTOM("seclabel", seclabel_parse, seclabel_format, .flags = FIELD_HOST),
 };
 const struct table domain_table =
 	TABLE(domain_fields, struct domain, .init = domain_init, .finish = domain_check);

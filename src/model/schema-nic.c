@@ -125,7 +125,7 @@ static char *managed_get(const struct format_context *c, const void *object)
 
 static const struct field target_fields[] = {
 	ATTR_OWNED(struct nic, target, "dev", target_set, target_get),
-	ATTR_CALL("managed", managed_set, managed_get, .when = is_ethernet),
+	ATTR_CALL("managed", managed_set, managed_get, .when = is_ethernet, .flags = FIELD_HOST),
 };
 static const struct table target_table = TABLE(target_fields, struct nic);
 
@@ -135,7 +135,7 @@ static const struct field model_fields[] = {
 static const struct table model_table = TABLE(model_fields, struct nic);
 
 static const struct field driver_fields[] = {
-	ATTR(struct nic, driver_name, "name", VALUE_STRING, .names = &nic_driver_words),
+	ATTR(struct nic, driver_name, "name", VALUE_STRING, .names = &nic_driver_words, .flags = FIELD_HOST),
 	ATTR(struct nic, queues, "queues", VALUE_U32, .min = 1, .max = 256),
 	ATTR(struct nic, rx_queue_size, "rx_queue_size", VALUE_U32, .min = 256, .max = 1024),
 	ATTR(struct nic, tx_queue_size, "tx_queue_size", VALUE_U32, .min = 256, .max = 1024),
@@ -182,15 +182,16 @@ static int nic_finish(struct parse_context *c, const xmlNode *node, void *object
 }
 
 static const struct field nic_fields[] = {
-	ATTR_ENUM(struct nic, type, "type", nic_type_names, .flags = FIELD_ALWAYS | FIELD_REQUIRED),
+	ATTR_ENUM(struct nic, type, "type", nic_type_names,
+		.flags = FIELD_ALWAYS | FIELD_REQUIRED | FIELD_HOST),
 	GROUP("mac", mac_table),
-	GROUP("source", bridge_table, .when = is_bridge),
-	GROUP("source", network_table, .when = is_network),
-	GROUP("script", script_table),
+	GROUP("source", bridge_table, .when = is_bridge, .flags = FIELD_HOST),
+	GROUP("source", network_table, .when = is_network, .flags = FIELD_HOST),
+	GROUP("script", script_table, .flags = FIELD_HOST),
 	GROUP("target", target_table),
 	GROUP("model", model_table),
 	GROUP("driver", driver_table),
-	GROUP("link", link_table),
+	GROUP("link", link_table, .flags = FIELD_HOST),
 	GROUP("mtu", mtu_table),
 	INLINE(struct nic, info, info_nic_table),
 };

@@ -16,16 +16,18 @@ static const struct field type_fields[] = {
 static const struct table type_table = TABLE(type_fields, struct domain_os);
 
 static const struct field loader_fields[] = {
-	ATTR(struct domain_os, loader_readonly, "readonly", VALUE_YES_NO),
+	ATTR(struct domain_os, loader_readonly, "readonly", VALUE_YES_NO, .flags = FIELD_HOST),
 	ATTR(struct domain_os, loader_secure, "secure", VALUE_YES_NO),
 	ATTR_ENUM(struct domain_os, loader_type, "type", loader_type_names),
-	ATTR(struct domain_os, loader_format, "format", VALUE_STRING, .names = &image_format_words),
-	TEXT(struct domain_os, loader, VALUE_STRING, .valid = text_is_path),
+	ATTR(struct domain_os, loader_format, "format", VALUE_STRING, .names = &image_format_words,
+		.flags = FIELD_HOST),
+	TEXT(struct domain_os, loader, VALUE_STRING, .valid = text_is_path, .flags = FIELD_HOST),
 };
 static const struct table loader_table = TABLE(loader_fields, struct domain_os);
 
 static const struct field nvram_fields[] = {
 	ATTR(struct domain_os, nvram_template, "template", VALUE_STRING, .valid = text_is_path),
+	ATTR(struct domain_os, nvram_template_format, "templateFormat", VALUE_STRING, .names = &raw_words),
 	ATTR(struct domain_os, nvram_format, "format", VALUE_STRING, .names = &image_format_words),
 	TEXT(struct domain_os, nvram, VALUE_STRING, .valid = text_is_path),
 };
@@ -166,17 +168,17 @@ static int os_finish(struct parse_context *c, const xmlNode *node, void *object)
 }
 
 static const struct field os_fields[] = {
-	ATTR_ENUM(struct domain_os, firmware, "firmware", firmware_names),
+	ATTR_ENUM(struct domain_os, firmware, "firmware", firmware_names, .flags = FIELD_HOST),
 	GROUP("type", type_table, .flags = FIELD_REQUIRED),
-	CUSTOM("firmware", firmware_parse, firmware_format),
+	CUSTOM("firmware", firmware_parse, firmware_format, .flags = FIELD_HOST),
 	GROUP("loader", loader_table),
-	GROUP("nvram", nvram_table),
-	CHILD(struct domain_os, kernel, "kernel", VALUE_STRING, .valid = text_is_path),
-	CHILD(struct domain_os, initrd, "initrd", VALUE_STRING, .valid = text_is_path),
-	CHILD(struct domain_os, cmdline, "cmdline", VALUE_STRING),
-	CUSTOM("boot", boot_parse, boot_format),
-	GROUP("bootmenu", bootmenu_table),
-	GROUP("bios", bios_table),
+	GROUP("nvram", nvram_table, .flags = FIELD_HOST),
+	CHILD(struct domain_os, kernel, "kernel", VALUE_STRING, .valid = text_is_path, .flags = FIELD_HOST),
+	CHILD(struct domain_os, initrd, "initrd", VALUE_STRING, .valid = text_is_path, .flags = FIELD_HOST),
+	CHILD(struct domain_os, cmdline, "cmdline", VALUE_STRING, .flags = FIELD_HOST),
+	CUSTOM("boot", boot_parse, boot_format, .flags = FIELD_HOST),
+	GROUP("bootmenu", bootmenu_table, .flags = FIELD_HOST),
+	GROUP("bios", bios_table, .flags = FIELD_HOST),
 };
 const struct table os_table = TABLE(os_fields, struct domain_os, .finish = os_finish);
 
