@@ -31,10 +31,10 @@ struct image_header {
 	bool complete;	  /* "LibvirtQemudSave"; false: "LibvirtQemudPart" */
 	bool was_running; /* the guest ran when it was saved */
 	enum image_format format;
-	char *xml;    /* owned */
-	char *cookie; /* owned; NULL none */
+	char *xml;		/* owned */
+	char *cookie;		/* owned; NULL none */
 	uint64_t stream_offset; /* where QEMU's state begins, bytes from the start of the file */
-	bool has_trailer; /* godwit wrote it: it can be verified */
+	bool has_trailer;	/* godwit wrote it: it can be verified */
 };
 
 void image_header_fini(struct image_header *h);

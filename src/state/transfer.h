@@ -22,9 +22,9 @@ struct transfer_options {
 	const char *program; /* path of godwit-io */
 	const char *name;    /* of the image, for messages */
 	int file_fd;	     /* save: read-write, empty or a block device; stays the caller's */
-	int stream_fd;	     /* one end of a socketpair; stays the caller's, who closes it once started; -1 for verify */
-	bool direct;	     /* O_DIRECT when the file system takes it; silently buffered otherwise */
-	unsigned channels;   /* threads that compress, write or check; 0: as many as processors, at most 4 */
+	int stream_fd; /* one end of a socketpair; stays the caller's, who closes it once started; -1 for verify */
+	bool direct;	   /* O_DIRECT when the file system takes it; silently buffered otherwise */
+	unsigned channels; /* threads that compress, write or check; 0: as many as processors, at most 4 */
 	/* save only */
 	enum image_format format;
 	const char *xml, *cookie;
@@ -48,8 +48,11 @@ struct transfer_progress {
 	uint64_t written; /* to the file */
 };
 
-int transfer_start(sd_event *loop, const struct transfer_options *options, const struct transfer_ops *ops, void *userdata,
-	struct transfer **ret, struct error *err);
+/* A stream socket pair with buffers large enough for migration: one end for QEMU (`getfd`), the other for stream_fd. */
+int transfer_stream_pair(int ret[2], struct error *err);
+
+int transfer_start(sd_event *loop, const struct transfer_options *options, const struct transfer_ops *ops,
+	void *userdata, struct transfer **ret, struct error *err);
 void transfer_commit(struct transfer *t);
 void transfer_cancel(struct transfer *t);
 void transfer_get_progress(const struct transfer *t, struct transfer_progress *ret);

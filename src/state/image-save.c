@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Saving (image-save.h): the header says "part" until everything behind it is on the disk, so that whatever is found after a crash
+ * is either no image or a whole one.
+ */
+#include "image-save.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "alloc.h"
+#include "buf.h"
+#include "chunk-writer.h"
+#include "mapped-ram.h"
+#include "stream-io.h"
+
+/* Of zstd's levels the one that keeps up with a disk: a freshly booted guest goes to a third of its size. */
+#define ZSTD_LEVEL 1
+#define INPUT_SIZE (1u << 20)
+
+struct image_save {
+	struct image_save_options options;
+	struct image_progress *progress;
+	struct image_layout layout;
+	uint64_t stream_offset, data_end;
+	struct chunk_writer *writer;
+	uint8_t *region; /* header, XML, cookie, padding; complete once streamed */
+};
+
+static int save_raw(struct image_save *s, struct error *err)
+{
+	for (;;) {
+		uint8_t *to;
+		size_t room;
+		ssize_t n;
+
+		if (chunk_writer_map(s->writer, s->data_end, &to, &room, err) < 0)
+			return -1;
+		n = stream_read(s->options.stream_fd, to, room, err);
+		if (n <= 0)
+			return (int)n;
+		chunk_writer_mark(s->writer, s->data_end, (size_t)n);
+		s->data_end += (uint64_t)n;
+		s->progress->processed += (uint64_t)n;
+	}
+}
+
+/* Compress `in`, all of it, to the end of the image. */
+static int compress(
+	struct image_save *s, ZSTD_CCtx *cctx, ZSTD_inBuffer *in, ZSTD_EndDirective mode, struct error *err)
+{
+	size_t left;
+
+	do {
+		ZSTD_outBuffer out = {0};
+		uint8_t *to;
+
+		if (chunk_writer_map(s->writer, s->data_end, &to, &out.size, err) < 0)
+			return -1;
+		out.dst = to;
+		left = ZSTD_compressStream2(cctx, &out, in, mode);
+		if (ZSTD_isError(left))
+			return error_set(err, ERROR_INTERNAL, "compress %s: %s", s->options.name,
+				ZSTD_getErrorName(left));
+		if (out.pos)
+			chunk_writer_mark(s->writer, s->data_end, out.pos);
+		s->data_end += out.pos;
+	} while (mode == ZSTD_e_end ? left > 0 : in->pos < in->size);
+	return 0;
+}
+
+static int save_zstd(struct image_save *s, struct error *err)
+{
+	_cleanup_free_ uint8_t *input = xcalloc(1, INPUT_SIZE);
+	ZSTD_CCtx *cctx = ZSTD_createCCtx();
+	ZSTD_inBuffer in = {.src = input};
+	ssize_t n = -1;
+
+	if (!cctx || ZSTD_isError(ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, ZSTD_LEVEL)) ||
+		ZSTD_isError(ZSTD_CCtx_setParameter(cctx, ZSTD_c_checksumFlag, 1))) {
+		error_set(err, ERROR_INTERNAL, "compress %s: zstd cannot be set up", s->options.name);
+		goto out;
+	}
+	/* A zstd built without threads refuses this and compresses in ours. */
+	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_nbWorkers, (int)s->options.threads);
+	do {
+		n = stream_read(s->options.stream_fd, input, INPUT_SIZE, err);
+		if (n < 0)
+			goto out;
+		in.size = (size_t)n;
+		in.pos = 0;
+		if (compress(s, cctx, &in, n ? ZSTD_e_continue : ZSTD_e_end, err) < 0) {
+			n = -1;
+			goto out;
+		}
+		s->progress->processed += (uint64_t)n;
+	} while (n > 0);
+out:
+	ZSTD_freeCCtx(cctx);
+	return (int)n;
+}
+
+static int save_state(struct image_save *s, struct error *err)
+{
+	switch (s->options.format) {
+	case IMAGE_FORMAT_RAW:
+		return save_raw(s, err);
+	case IMAGE_FORMAT_ZSTD:
+		return save_zstd(s, err);
+	case IMAGE_FORMAT_SPARSE:
+		return mapped_ram_save(
+			s->writer, s->options.stream_fd, s->stream_offset, &s->data_end, s->progress, err);
+	case IMAGE_FORMAT_GZIP:
+	case IMAGE_FORMAT_BZIP2:
+	case IMAGE_FORMAT_XZ:
+	case IMAGE_FORMAT_LZOP:
+		break;
+	}
+	return error_set(err, ERROR_UNSUPPORTED_CONFIG, "images are not saved in format %s",
+		image_format_name(s->options.format));
+}
+
+int image_save_stream(struct image_save *s, struct error *err)
+{
+	struct trailer t = {.format = s->layout.format, .stream_offset = s->stream_offset};
+	int r;
+
+	if (save_state(s, err) < 0)
+		return -1;
+	if (s->progress->processed == 0)
+		return error_set(err, ERROR_OPERATION_FAILED,
+			"save %s: QEMU closed the stream without sending any state", s->options.name);
+	t.data_end = s->data_end;
+	s->layout.complete = s->layout.marked = true;
+	s->layout.trailer_offset = t.data_end;
+	s->layout.trailer_size = trailer_size(trailer_count(t.stream_offset, t.data_end));
+	image_layout_encode(&s->layout, s->region);
+	t.header_sums[0] = t.header_sums[1] = checksum(s->region, s->stream_offset);
+	r = chunk_writer_finish(s->writer, &t, err);
+	trailer_fini(&t);
+	return r;
+}
+
+int image_save_commit(struct image_save *s, struct error *err)
+{
+	return chunk_writer_publish(s->writer, s->region, err);
+}
+
+static int set_layout(struct image_save *s, struct error *err)
+{
+	const struct image_save_options *o = &s->options;
+	size_t xml = strlen(o->xml) + 1, cookie = o->cookie ? strlen(o->cookie) + 1 : 0;
+
+	if (xml + cookie + IMAGE_XML_PADDING > IMAGE_REGION_MAX)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+			"save %s: the domain XML is too long (%zu bytes)", o->name, xml + cookie);
+	s->layout = (struct image_layout){.version = 2,
+		.data_len = (uint32_t)(xml + cookie + IMAGE_XML_PADDING),
+		.was_running = o->was_running,
+		.format = (uint32_t)o->format,
+		.cookie_offset = cookie ? (uint32_t)xml : 0};
+	s->stream_offset = s->data_end = IMAGE_HEADER_SIZE + (uint64_t)s->layout.data_len;
+	s->region = image_region_format(&s->layout, o->xml, o->cookie);
+	return 0;
+}
+
+int image_save_start(const struct image_save_options *options, struct image_progress *progress,
+	struct image_save **ret, struct error *err)
+{
+	struct image_save *s = NEW(struct image_save);
+
+	s->options = *options;
+	s->progress = progress;
+	if (set_layout(s, err) < 0)
+		goto fail;
+	if (chunk_writer_start(&(struct chunk_writer_options){.fd = options->file_fd,
+				       .name = options->name,
+				       .direct = options->direct,
+				       .threads = options->threads,
+				       .sum_from = s->stream_offset,
+				       .written = &progress->written},
+		    &s->writer, err) < 0)
+		goto fail;
+	if (chunk_writer_put(s->writer, 0, s->region, s->stream_offset, err) < 0)
+		goto fail;
+	*ret = s;
+	return 0;
+fail:
+	image_save_free(s);
+	return -1;
+}
+
+void image_save_free(struct image_save *s)
+{
+	if (!s)
+		return;
+	chunk_writer_free(s->writer);
+	free(s->region);
+	free(s);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the daemon and godwit-io say to each other, over a SOCK_SEQPACKET socketpair: one message per packet, its first byte the
+ * type, then fixed fields, little-endian.
+ *
+ *	daemon					godwit-io
+ *	START + descriptors  ---------------->
+ *			     <---------------- PROGRESS, at most every 100 ms, any number
+ *			     <---------------- STREAMED		  (save only)
+ *	COMMIT		     ---------------->			  (save only)
+ *			     <---------------- DONE or FAILED	  then godwit-io exits
+ *
+ * Either side's end is the end: the daemon cancels by killing the helper, and the helper gives up when the daemon is gone.
+ * START carries: the image file, a memfd with name, XML and cookie (each NUL-terminated; an empty cookie is none), and
+ * the stream's descriptor unless the image is only checked.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+
+#define IO_CONTROL_FD	 0 /* godwit-io finds its end of the socketpair as its standard input */
+#define IO_PACKET_MAX	 (ERROR_MESSAGE_MAX + 64)
+#define IO_START_FDS_MAX 3
+
+enum io_type {
+	IO_START = 1,
+	IO_PROGRESS,
+	IO_STREAMED,
+	IO_COMMIT,
+	IO_DONE,
+	IO_FAILED,
+};
+
+struct io_message {
+	enum io_type type;
+	/* START */
+	uint8_t kind; /* enum transfer_kind */
+	uint8_t format;
+	bool direct, was_running;
+	uint32_t threads;
+	uint64_t text_len; /* of the memfd */
+	/* PROGRESS */
+	uint64_t processed, total, written;
+	/* FAILED */
+	struct error error;
+};
+
+/* One packet with up to IO_START_FDS_MAX descriptors, which stay the caller's. -1 with errno. */
+int io_send(int fd, const struct io_message *m, const int *fds, size_t n_fds);
+
+/*
+ * 1: a message, and its descriptors, which are the caller's now. 0: the peer closed. -1 with errno (EAGAIN: nothing there; EPROTO:
+ * not a message of this protocol).
+ */
+int io_receive(int fd, struct io_message *ret, int ret_fds[IO_START_FDS_MAX], size_t *ret_n_fds);

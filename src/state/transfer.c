@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The daemon's side of an image transfer (transfer.h): starts godwit-io, hands it the descriptors, and follows what it says.
+ *
+ * The helper's last message is kept until its process is gone, so that `done` also means: nobody writes to the file any more.
+ */
+#include "transfer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "buf.h"
+#include "file.h"
+#include "io-protocol.h"
+#include "process.h"
+
+#define THREADS_MAX   4u
+#define THREADS_LIMIT 64u
+#define STREAM_BUFFER (8 << 20) /* what QEMU may run ahead: about 5 ms */
+
+struct transfer {
+	struct transfer_ops ops;
+	void *userdata;
+	enum transfer_kind kind;
+	int control;
+	sd_event_source *source;
+	struct process *process;
+	struct transfer_progress progress;
+	bool cancelled;
+	bool over; /* DONE or FAILED came; `result` holds it */
+	struct error result;
+};
+
+int transfer_stream_pair(int ret[2], struct error *err)
+{
+	int size = STREAM_BUFFER;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ret) < 0)
+		return error_errno(err, errno, "make a socket pair");
+	for (int i = 0; i < 2; i++)
+		if (setsockopt(ret[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+			setsockopt(ret[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	return 0;
+}
+
+static void take_result(struct transfer *t, const struct error *err)
+{
+	if (t->over)
+		return;
+	t->over = true;
+	t->result = *err;
+}
+
+static void on_message(struct transfer *t, const struct io_message *m)
+{
+	static const struct error none = ERROR_INIT;
+
+	switch (m->type) {
+	case IO_PROGRESS:
+		t->progress = (struct transfer_progress){
+			.processed = m->processed, .total = m->total, .written = m->written};
+		return;
+	case IO_STREAMED:
+		if (t->kind == TRANSFER_SAVE && !t->cancelled && !t->over)
+			t->ops.streamed(t, t->userdata);
+		return;
+	case IO_DONE:
+		take_result(t, &none);
+		return;
+	case IO_FAILED:
+		take_result(t, &m->error);
+		return;
+	case IO_START:
+	case IO_COMMIT:
+		break;
+	}
+	/* Anything else is as bad as a crash, and handled as one. */
+	process_kill(t->process, SIGKILL);
+}
+
+static int on_control(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct transfer *t = userdata;
+	int fds[IO_START_FDS_MAX], r;
+	struct io_message m;
+	size_t n_fds;
+
+	/* One message each time: a callback may free t. */
+	r = io_receive(fd, &m, fds, &n_fds);
+	if (r < 0 && errno == EAGAIN)
+		return 0;
+	while (n_fds > 0)
+		close(fds[--n_fds]);
+	if (r > 0) {
+		on_message(t, &m);
+		return 0;
+	}
+	if (r < 0)
+		process_kill(t->process, SIGKILL);
+	sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	return 0;
+}
+
+static void on_helper_exit(struct process *p, int status, void *userdata)
+{
+	struct transfer *t = userdata;
+	struct error err = ERROR_INIT;
+	char text[64];
+
+	if (t->cancelled) {
+		error_set(&err, ERROR_OPERATION_ABORTED, "the transfer was cancelled");
+		t->result = err;
+	} else if (!t->over) {
+		process_status_format(status, text);
+		error_set(&t->result, ERROR_OPERATION_FAILED,
+			"the helper that moves the image (godwit-io) %s", text);
+	}
+	t->ops.done(t, t->result.code == ERROR_NONE ? NULL : &t->result, t->userdata);
+}
+
+/* Name, XML and cookie in memory the helper can map; a packet could not hold them. */
+static int make_text(const struct transfer_options *o, uint64_t *ret_len, struct error *err)
+{
+	_cleanup_(buf_fini) struct buf text = {0};
+	_cleanup_close_ int fd = memfd_create("godwit-io", MFD_CLOEXEC);
+
+	buf_add(&text, o->name, strlen(o->name) + 1);
+	buf_add(&text, o->xml ? o->xml : "", o->xml ? strlen(o->xml) + 1 : 1);
+	buf_add(&text, o->cookie ? o->cookie : "", o->cookie ? strlen(o->cookie) + 1 : 1);
+	if (fd < 0 || pwrite_full(fd, text.data, text.len, 0) < 0)
+		return error_errno(err, errno, "pass on the domain's XML");
+	*ret_len = text.len;
+	return take_fd(&fd);
+}
+
+static int send_start(struct transfer *t, const struct transfer_options *o, struct error *err)
+{
+	struct io_message m = {.type = IO_START,
+		.kind = (uint8_t)o->kind,
+		.format = (uint8_t)o->format,
+		.direct = o->direct,
+		.was_running = o->was_running,
+		.threads = o->channels};
+	_cleanup_close_ int text = -1;
+	int fds[IO_START_FDS_MAX];
+	size_t n_fds = 0;
+
+	if (m.threads == 0) {
+		long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+		m.threads = n < 1 ? 1 : n > (long)THREADS_MAX ? THREADS_MAX : (uint32_t)n;
+	}
+	if (m.threads > THREADS_LIMIT)
+		m.threads = THREADS_LIMIT;
+	text = make_text(o, &m.text_len, err);
+	if (text < 0)
+		return -1;
+	fds[n_fds++] = o->file_fd;
+	fds[n_fds++] = text;
+	if (o->kind != TRANSFER_VERIFY)
+		fds[n_fds++] = o->stream_fd;
+	if (io_send(t->control, &m, fds, n_fds) < 0)
+		return error_errno(err, errno, "tell godwit-io what to do");
+	return 0;
+}
+
+static int start_helper(
+	struct transfer *t, sd_event *loop, const struct transfer_options *o, struct error *err)
+{
+	_cleanup_(strv_fini) struct strv argv = {0};
+	int ends[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_errno(err, errno, "make a socket pair");
+	t->control = ends[0];
+	strv_add(&argv, o->program);
+	strv_add(&argv, o->name); /* for people who look at the process list */
+	r = process_start(loop,
+		&(struct process_options){.argv = &argv,
+			.stdin_fd = ends[1],
+			.stdout_fd = -1,
+			.stderr_fd = STDERR_FILENO,
+			.dies_with_daemon = true},
+		on_helper_exit, t, &t->process, err);
+	close(ends[1]);
+	return r;
+}
+
+int transfer_start(sd_event *loop, const struct transfer_options *options, const struct transfer_ops *ops,
+	void *userdata, struct transfer **ret, struct error *err)
+{
+	struct transfer *t = NEW(struct transfer);
+	int r;
+
+	t->ops = *ops;
+	t->userdata = userdata;
+	t->kind = options->kind;
+	t->control = -1;
+	if (start_helper(t, loop, options, err) < 0 || send_start(t, options, err) < 0)
+		goto fail;
+	fd_set_nonblock(t->control);
+	r = sd_event_add_io(loop, &t->source, t->control, EPOLLIN, on_control, t);
+	if (r < 0) {
+		error_errno(err, -r, "watch godwit-io");
+		goto fail;
+	}
+	*ret = t;
+	return 0;
+fail:
+	transfer_free(t);
+	return -1;
+}
+
+void transfer_commit(struct transfer *t)
+{
+	/* A helper that is gone is reported by its exit. */
+	(void)io_send(t->control, &(struct io_message){.type = IO_COMMIT}, NULL, 0);
+}
+
+void transfer_cancel(struct transfer *t)
+{
+	t->cancelled = true;
+	process_kill(t->process, SIGKILL);
+}
+
+void transfer_get_progress(const struct transfer *t, struct transfer_progress *ret)
+{
+	*ret = t->progress;
+}
+
+void transfer_free(struct transfer *t)
+{
+	if (!t)
+		return;
+	if (t->process) {
+		process_kill(t->process, SIGKILL);
+		process_free(t->process);
+	}
+	sd_event_source_disable_unref(t->source);
+	close_p(&t->control);
+	free(t);
+}
