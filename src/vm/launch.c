@@ -156,7 +156,7 @@ static int open_log(struct start_operation *start, const struct strv *argv, stru
 	char stamp[32];
 
 	if (fd < 0)
-		return error_errno(err, errno, "open log %s/vm/%s", vm->registry->settings.log_dir, name);
+		return error_errno(err, errno, "open log %s/%s", vm->registry->settings.log_dir, name);
 	gmtime_r(&now, &tm);
 	strftime(stamp, sizeof(stamp), "%Y-%m-%d %H:%M:%S+0000", &tm);
 	dprintf(fd, "%s: starting up\n%s\n", stamp, line);

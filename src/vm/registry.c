@@ -63,11 +63,13 @@ static int open_directories(struct registry *r, struct error *err)
 		{&r->journal_fd, r->settings.lib_dir, "journal", 0700},
 		{&r->nvram_fd, r->settings.lib_dir, "nvram", 0700},
 		{&r->run_fd, r->settings.run_dir, "vm", 0700},
-		{&r->log_fd, r->settings.log_dir, "vm", 0700},
+		{&r->log_fd, r->settings.log_dir, NULL, 0700},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
-		_cleanup_free_ char *path = xasprintf("%s/%s", directories[i].parent, directories[i].name);
+		const char *name = directories[i].name;
+		_cleanup_free_ char *path =
+			xasprintf("%s%s%s", directories[i].parent, name ? "/" : "", name ? name : "");
 
 		*directories[i].fd = dir_open_or_make(path, directories[i].mode, err);
 		if (*directories[i].fd < 0)

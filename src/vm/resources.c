@@ -223,6 +223,22 @@ static int open_vsock(struct vm *vm, struct error *err)
 	return 0;
 }
 
+/* ---- sockets of channels ---- */
+
+/* A channel without a path of its own listens in the VM's run directory; a saved document may name the one of then. */
+static void choose_channel_paths(struct vm *vm)
+{
+	VEC_FOREACH (channel, &vm->live->channels) {
+		if (channel->backend != CHARDEV_UNIX)
+			continue;
+		if (channel->path && !startswith(channel->path, vm->registry->settings.run_dir))
+			continue;
+		free(channel->path);
+		channel->path = xasprintf("%s/%s", vm->resources->run_path, channel->info.alias);
+		channel->listen = true;
+	}
+}
+
 static struct vm_resources *resources_new(struct vm *vm)
 {
 	struct vm_resources *res = NEW(struct vm_resources);
@@ -238,6 +254,7 @@ int resources_acquire(struct vm *vm, bool reset_nvram, struct error *err)
 {
 	resources_release(vm);
 	vm->resources = resources_new(vm);
+	choose_channel_paths(vm);
 	if (copy_nvram(vm, reset_nvram, err) < 0 || choose_ports(vm, err) < 0 || open_taps(vm, err) < 0 ||
 		open_vsock(vm, err) < 0 || tpm_emulator_start(vm, err) < 0)
 		return -1;

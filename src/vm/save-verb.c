@@ -124,7 +124,7 @@ int vm_save(struct vm *vm, const struct vm_save_options *options, vm_done_fn don
 	if (vm_check_verb(vm, VERB_SAVE, err) < 0)
 		return -1;
 	save = operation_new(&save_operation_type, vm);
-	save->file_fd = -1;
+	save->file_fd = save->stream_fd = -1;
 	if (fill(save, options, err) < 0) {
 		error_prefix(err, "save %s", vm->name);
 		operation_free(&save->op);

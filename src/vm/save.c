@@ -128,19 +128,38 @@ static void command_replied(struct qmp *q, json *ret, const struct error *err, v
 		fail(userdata, err);
 }
 
-/* Nothing but the events; an earlier, cancelled job may have left others on. No limit on the rate: 0 is none since QEMU 2.x. */
-static void start_migration(struct save_operation *save, int fd)
+/*
+ * Events on, everything else off: a load or an earlier job may have left capabilities behind, and a plain stream wants
+ * none. No limit on the rate: 0 is none.
+ */
+static void start_migration(struct qmp *q, json *ret, const struct error *err, void *userdata)
 {
-	struct qmp *q = save->op.vm->qmp;
+	struct save_operation *save = userdata;
 	json *capabilities = json_object_new_array();
 
+	if (err) {
+		close_p(&save->stream_fd);
+		save->stream_fd = -1;
+		command_replied(q, ret, err, save);
+		return;
+	}
 	json_object_array_add(capabilities, json_pack("s:capability", "events", "b:state", true, NULL));
+	JSON_FOREACH (item, ret) {
+		const char *name = json_get_string(item, "capability");
+
+		if (json_get_bool(item, "state", false) && !streq(name, "events"))
+			json_object_array_add(
+				capabilities, json_pack("s:capability", name, "b:state", false, NULL));
+	}
 	qmp_command(q, "migrate-set-capabilities", json_pack("o:capabilities", capabilities, NULL), -1, 0,
 		command_replied, save);
 	qmp_command(q, "migrate-set-parameters", json_pack("i:max-bandwidth", (int64_t)0, NULL), -1, 0,
 		command_replied, save);
-	qmp_command(q, "getfd", json_pack("s:fdname", "state", NULL), fd, 0, command_replied, save);
+	qmp_command(
+		q, "getfd", json_pack("s:fdname", "state", NULL), save->stream_fd, 0, command_replied, save);
 	qmp_command(q, "migrate", json_pack("s:uri", "fd:state", NULL), -1, 0, command_replied, save);
+	close_p(&save->stream_fd);
+	save->stream_fd = -1;
 }
 
 static enum step_result stream(struct job *job, void *context, struct error *err)
@@ -175,7 +194,8 @@ static enum step_result stream(struct job *job, void *context, struct error *err
 	if (r == 0) {
 		save->op.on_migration = migration_changed;
 		save->op.on_gone = qemu_gone;
-		start_migration(save, pair[1]);
+		save->stream_fd = take_fd(&pair[1]);
+		qmp_command(vm->qmp, "query-migrate-capabilities", NULL, -1, 0, start_migration, save);
 	}
 	close_p(&pair[0]);
 	close_p(&pair[1]);
@@ -344,7 +364,7 @@ static int decode(struct operation *op, json *params, struct error *err)
 {
 	struct save_operation *save = (struct save_operation *)op;
 
-	save->file_fd = -1;
+	save->file_fd = save->stream_fd = -1;
 	save->path = xstrdup(json_get_string(params, "path"));
 	save->partial = xstrdup(json_get_string(params, "partial"));
 	save->in_place = json_get_bool(params, "in_place", false);
@@ -374,6 +394,7 @@ static void release(struct operation *op)
 	sd_event_source_unref(save->timer);
 	transfer_free(save->transfer);
 	close_p(&save->file_fd);
+	close_p(&save->stream_fd);
 	free(save->path);
 	free(save->partial);
 	free(save->xml);

@@ -16,6 +16,7 @@ struct save_operation {
 	enum image_format format;
 	unsigned channels;
 	int file_fd;
+	int stream_fd; /* our end for QEMU, until it has it */
 	struct transfer *transfer;
 	bool qemu_done, transfer_streamed;
 	sd_event_source *timer;
