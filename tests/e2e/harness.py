@@ -211,8 +211,8 @@ class Reference(Daemon):
         return self.root / "lib/qemu/save"
 
     def spawn(self, **environment):
-        complete = dict(os.environ, GODWIT_TEST_ROOT=str(self.root), **self.environment, **environment)
-        with open(self.stderr_path, "ab") as err:
+        complete = {**os.environ, "GODWIT_TEST_ROOT": str(self.root), **self.environment, **environment}
+        with open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen([str(self.program), str(self.cache), str(self.root)], env=complete,
                                             stdin=subprocess.DEVNULL, stdout=err, stderr=err)
 
