@@ -35,13 +35,13 @@ struct vm_block_stats {
 struct vm_vcpu_stats {
 	uint32_t number;
 	pid_t tid;
-	bool running; /* on a host CPU or ready to be; otherwise it waits */
+	bool running;		    /* on a host CPU or ready to be; otherwise it waits */
 	uint64_t time_ns, delay_ns; /* ran; was ready and did not run */
-	int cpu; /* where it ran last */
+	int cpu;		    /* where it ran last */
 };
 
 struct vm_memory_stat {
-	int tag; /* virDomainMemoryStatTags */
+	int tag;	/* virDomainMemoryStatTags */
 	uint64_t value; /* KiB, counts, or seconds since 1970 */
 };
 

@@ -7,6 +7,7 @@ enum {
 	RPC_CODE_INTERNAL = 1,
 	RPC_CODE_NO_MEMORY = 2,
 	RPC_CODE_NO_SUPPORT = 3,
+	RPC_CODE_NO_CONNECT = 5,
 	RPC_CODE_INVALID_ARG = 8,
 	RPC_CODE_OPERATION_FAILED = 9,
 	RPC_CODE_XML = 27,
@@ -36,6 +37,7 @@ enum {
 };
 
 enum {
+	RPC_FROM_NONE = 0,
 	RPC_FROM_RPC = 7,
 	RPC_FROM_QEMU = 10,
 	RPC_FROM_STORAGE = 18,
@@ -44,8 +46,8 @@ enum {
 	RPC_FROM_NODEDEV = 22,
 	RPC_FROM_INTERFACE = 26,
 	RPC_FROM_SECRET = 30,
-	RPC_FROM_AUTH = 31,
-	RPC_FROM_NWFILTER = 32,
+	RPC_FROM_AUTH = 46,
+	RPC_FROM_NWFILTER = 33,
 	RPC_FROM_DOMAIN_SNAPSHOT = 35,
 };
 
@@ -62,7 +64,7 @@ enum {
 };
 
 enum { RPC_AUTH_TYPE_NONE = 0 };
-enum { RPC_OPEN_READ_ONLY = 1 << 0 };
+enum { RPC_OPEN_READ_ONLY = 1 << 0, RPC_OPEN_NO_ALIASES = 1 << 1 };
 
 /* ---- domains: state and what may be asked ---- */
 enum {
@@ -75,6 +77,7 @@ enum {
 };
 
 enum { RPC_AFFECT_LIVE = 1 << 0, RPC_AFFECT_CONFIG = 1 << 1 };
+enum { RPC_TYPED_PARAM_STRING_OKAY = 1 << 2 }; /* of the getters of typed parameters */
 
 /* LIST_ALL_DOMAINS, and the low half of GET_ALL_DOMAIN_STATS */
 enum {

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Opening and closing a connection, and what the server says about itself. */
+#include "alloc.h"
+#include "call.h"
+#include "constants.h"
+#include "dispatch.h"
+#include "session.h"
+#include "strv.h"
+
+/* The libvirt whose calls and meanings are followed, for clients that decide by it. */
+#define LIBVIRT_LEVEL (11 * 1000000 + 3 * 1000)
+
+void handle_auth_list(struct call *call)
+{
+	int none = RPC_AUTH_TYPE_NONE;
+
+	/* the kernel has said who it is: access.c */
+	call_reply(call, &(rpc_auth_list_ret){{1, &none}});
+}
+
+void handle_connect_supports_feature(struct call *call)
+{
+	const rpc_connect_supports_feature_args *args = call->args;
+	int supported = 0;
+
+	switch (args->feature) {
+	case RPC_FEATURE_KEEPALIVE:
+		/* who asks understands it */
+		session_start_keepalive(call->session);
+		supported = 1;
+		break;
+	case RPC_FEATURE_TYPED_PARAM_STRING:
+	case RPC_FEATURE_XML_MIGRATABLE:
+	case RPC_FEATURE_EVENT_CALLBACK:
+	case RPC_FEATURE_CLOSE_CALLBACK:
+	case RPC_FEATURE_NETWORK_UPDATE_ORDER:
+		supported = 1;
+		break;
+	default:
+		break; /* above all the features of migration */
+	}
+	call_reply(call, &(rpc_int_ret){supported});
+}
+
+/* The client has taken transport and its own parameters off the URI: "qemu:///system", "godwit:///system", or nothing. */
+static bool is_ours(const char *uri)
+{
+	return uri[0] == '\0' || startswith(uri, "qemu:///") || startswith(uri, "godwit:///");
+}
+
+void handle_connect_open(struct call *call)
+{
+	const rpc_connect_open_args *args = call->args;
+	struct error err = ERROR_INIT;
+
+	if (!call_check_flags(call, args->flags, RPC_OPEN_READ_ONLY | RPC_OPEN_NO_ALIASES))
+		return;
+	if (call->session->state != SESSION_NEW) {
+		error_set(&err, ERROR_INTERNAL, "connection already open");
+		call_fail(call, &err);
+	} else if (args->name && !is_ours(*args->name)) {
+		call_fail_code(call, RPC_CODE_NO_CONNECT, RPC_FROM_NONE,
+			"no connection driver available for %.255s", *args->name);
+	} else {
+		session_set_open(call->session, args->flags & RPC_OPEN_READ_ONLY);
+		call_ok(call);
+	}
+}
+
+void handle_connect_close(struct call *call)
+{
+	session_set_closed(call->session);
+	call_ok(call);
+}
+
+/* The client wants to hear CONNECTION_CLOSED; a connection here ends only together with its socket. */
+void handle_accept(struct call *call)
+{
+	call_ok(call);
+}
+
+void handle_connect_get_type(struct call *call)
+{
+	call_reply(call, &(rpc_string_ret){(char *)"QEMU"});
+}
+
+void handle_connect_get_lib_version(struct call *call)
+{
+	call_reply(call, &(rpc_u64_ret){LIBVIRT_LEVEL});
+}
+
+void handle_connect_get_hostname(struct call *call)
+{
+	call_reply(call, &(rpc_string_ret){(char *)call->server->settings.hostname});
+}
+
+void handle_connect_get_uri(struct call *call)
+{
+	call_reply(call, &(rpc_string_ret){(char *)call->server->settings.uri});
+}
+
+void handle_connect_is_secure(struct call *call)
+{
+	call_reply(call, &(rpc_int_ret){1}); /* a UNIX socket does not leave the host */
+}
+
+static const char *default_emulator(const struct call *call)
+{
+	return registry_get_settings(call->registry)->default_emulator;
+}
+
+static void find_capabilities(struct call *call, const char *emulator, capability_done_fn done)
+{
+	capability_cache_find(registry_get_capabilities(call->registry), emulator, done, call);
+}
+
+static void version_found(const struct qemu_capabilities *caps, const struct error *err, void *userdata)
+{
+	struct call *call = userdata;
+
+	if (err)
+		call_fail(call, err);
+	else
+		call_reply(call, &(rpc_u64_ret){caps->version});
+}
+
+void handle_connect_get_version(struct call *call)
+{
+	find_capabilities(call, default_emulator(call), version_found);
+}
+
+static void max_vcpus_found(const struct qemu_capabilities *caps, const struct error *err, void *userdata)
+{
+	struct call *call = userdata;
+	uint32_t max = 0;
+
+	if (err) {
+		call_fail(call, err);
+		return;
+	}
+	VEC_FOREACH (machine, &caps->machines)
+		if (machine.is_default || max == 0)
+			max = machine.max_cpus;
+	call_reply(call, &(rpc_int_ret){(int)max});
+}
+
+void handle_connect_get_max_vcpus(struct call *call)
+{
+	const rpc_optional_string_args *args = call->args;
+	struct error err = ERROR_INIT;
+
+	if (args->value && !streq(*args->value, "qemu") && !streq(*args->value, "kvm")) {
+		error_set(&err, ERROR_INVALID_ARGUMENT, "unknown domain type \"%.64s\"", *args->value);
+		call_fail(call, &err);
+		return;
+	}
+	find_capabilities(call, default_emulator(call), max_vcpus_found);
+}
+
+static void cpu_models_found(const struct qemu_capabilities *caps, const struct error *err, void *userdata)
+{
+	struct call *call = userdata;
+	const rpc_cpu_models_args *args = call->args;
+	rpc_cpu_models_ret ret = {0};
+
+	if (err) {
+		call_fail(call, err);
+		return;
+	}
+	ret.ret = (int)caps->cpu_models.n;
+	if (args->need_results) {
+		ret.models.models_val = caps->cpu_models.items;
+		ret.models.models_len = (u_int)caps->cpu_models.n;
+	}
+	call_reply(call, &ret);
+}
+
+void handle_connect_get_cpu_model_names(struct call *call)
+{
+	const rpc_cpu_models_args *args = call->args;
+	struct error err = ERROR_INIT;
+
+	if (!call_check_flags(call, args->flags, 0))
+		return;
+	if (!streq(args->arch, "x86_64")) {
+		error_set(&err, ERROR_INVALID_ARGUMENT, "unknown architecture \"%.64s\"", args->arch);
+		call_fail(call, &err);
+		return;
+	}
+	find_capabilities(call, default_emulator(call), cpu_models_found);
+}
+
+static void native_done(const char *text, const struct error *err, void *userdata)
+{
+	struct call *call = userdata;
+
+	if (err)
+		call_fail(call, err);
+	else
+		call_reply(call, &(rpc_string_ret){(char *)text});
+}
+
+void handle_connect_domain_xml_to_native(struct call *call)
+{
+	const rpc_xml_to_native_args *args = call->args;
+	struct error err = ERROR_INIT;
+
+	if (!call_check_flags(call, args->flags, 0))
+		return;
+	if (!streq(args->format, "qemu-argv")) {
+		error_set(&err, ERROR_INVALID_ARGUMENT, "unsupported config type %.64s", args->format);
+		call_fail(call, &err);
+		return;
+	}
+	call_check(call, registry_xml_to_native(call->registry, args->xml, native_done, call, &err), &err);
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A job's figures in the forms of the protocol. */
+#pragma once
+
+#include "godwit.h"
+#include "vm.h"
+
+#define JOB_PARAMS_MAX 16
+
+/* Fill at most JOB_PARAMS_MAX parameters; the number of them. Names and values are not owned by them. */
+unsigned job_params_fill(const struct vm_job_info *info, rpc_param *params);
+int job_type(const struct vm_job_info *info);

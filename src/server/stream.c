@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A byte stream between a client and a descriptor, both ways. */
+#include "stream.h"
+
+#include <errno.h>
+
+#include "alloc.h"
+#include "file.h"
+#include "log.h"
+
+/* One read of the descriptor; small, since consoles are what streams are for now. */
+#define STREAM_READ_SIZE 16384
+
+struct stream {
+	struct list link; /* in session->streams */
+	struct session *session;
+	struct rpc_header header; /* of the call that opened it */
+	sd_event_source *io;
+	int fd;		    /* -1 once it ended; the client has still to finish the stream */
+	struct buf pending; /* from the client, not written yet */
+};
+
+static void update_events(struct stream *st)
+{
+	uint32_t events = st->pending.len > 0 ? EPOLLOUT : 0;
+
+	if (connection_get_queued(st->session->connection) <= CONNECTION_OUTPUT_HIGH)
+		events |= EPOLLIN;
+	if (st->io)
+		sd_event_source_set_io_events(st->io, events);
+}
+
+static void end_descriptor(struct stream *st)
+{
+	st->io = sd_event_source_disable_unref(st->io);
+	if (st->fd >= 0)
+		close(take_fd(&st->fd));
+	buf_fini(&st->pending);
+}
+
+static void free_stream(struct stream *st)
+{
+	end_descriptor(st);
+	list_remove(&st->link);
+	st->session->n_streams--;
+	free(st);
+}
+
+static void send_packet(
+	struct session *s, const struct rpc_header *call, int status, const void *data, size_t len)
+{
+	struct rpc_header header = *call;
+
+	header.type = RPC_STREAM;
+	header.status = status;
+	connection_send_raw(s->connection, &header, data, len);
+}
+
+static void send_error(struct session *s, const struct rpc_header *call, const struct error *err)
+{
+	struct rpc_header header = *call;
+	struct error_texts texts = {0};
+	rpc_error error;
+
+	header.type = RPC_STREAM;
+	header.status = RPC_ERROR;
+	error_to_rpc(err, &error, &texts);
+	if (connection_send(s->connection, &header, (xdrproc_t)xdr_rpc_error, &error, NULL) < 0)
+		session_doom(s, "error of a stream not sent");
+	error_texts_fini(&texts);
+}
+
+/* Returns whether the stream is still there. */
+static bool read_descriptor(struct stream *st)
+{
+	char data[STREAM_READ_SIZE];
+	ssize_t n = read(st->fd, data, sizeof(data));
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return true;
+	if (n > 0) {
+		send_packet(st->session, &st->header, RPC_CONTINUE, data, (size_t)n);
+		return true;
+	}
+	/* a pseudo-terminal whose other side was closed says EIO */
+	send_packet(st->session, &st->header, RPC_OK, NULL, 0);
+	end_descriptor(st);
+	return false;
+}
+
+static void write_pending(struct stream *st)
+{
+	ssize_t n = write(st->fd, st->pending.data, st->pending.len);
+
+	if (n > 0)
+		buf_drop_front(&st->pending, (size_t)n);
+	else if (n < 0 && errno != EAGAIN && errno != EINTR)
+		buf_clear(&st->pending); /* the reading side will say that it ended */
+	if (st->pending.len == 0)
+		buf_fini(&st->pending);
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct stream *st = userdata;
+
+	if (revents & EPOLLOUT)
+		write_pending(st);
+	if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR) && !read_descriptor(st))
+		return 0;
+	update_events(st);
+	return 0;
+}
+
+void stream_open(struct call *call, int fd)
+{
+	struct session *s = call->session;
+	struct error err = ERROR_INIT;
+	struct stream *st;
+
+	if (!s) {
+		close(fd);
+		call_ok(call);
+		return;
+	}
+	if (s->n_streams >= STREAMS_MAX) {
+		close(fd);
+		error_set(&err, ERROR_OPERATION_FAILED, "more than %d streams of one client", STREAMS_MAX);
+		call_fail(call, &err);
+		return;
+	}
+	st = NEW(struct stream);
+	st->session = s;
+	st->header = call->header;
+	st->fd = fd;
+	list_add_tail(&s->streams, &st->link);
+	s->n_streams++;
+	if (fd_set_nonblock(fd) < 0 ||
+		sd_event_add_io(s->server->loop, &st->io, fd, EPOLLIN, on_io, st) < 0) {
+		free_stream(st);
+		error_set(&err, ERROR_INTERNAL, "set up stream");
+		call_fail(call, &err);
+		return;
+	}
+	call_ok(call);
+}
+
+static struct stream *find_stream(struct session *s, const struct rpc_header *header)
+{
+	struct stream *st;
+
+	LIST_FOREACH (st, &s->streams, link)
+		if (st->header.serial == header->serial && st->header.proc == header->proc &&
+			st->header.prog == header->prog)
+			return st;
+	return NULL;
+}
+
+static void take_data(struct stream *st, const uint8_t *data, size_t len)
+{
+	struct session *s = st->session;
+	struct rpc_header header = st->header;
+	struct error err = ERROR_INIT;
+
+	if (st->fd < 0)
+		return; /* it ended; the client learns of it */
+	if (st->pending.len + len > STREAM_PENDING_MAX) {
+		error_set(&err, ERROR_OPERATION_FAILED, "the other end of the stream does not take %u bytes",
+			STREAM_PENDING_MAX);
+		free_stream(st);
+		send_error(s, &header, &err);
+		return;
+	}
+	buf_add(&st->pending, data, len);
+	write_pending(st);
+	update_events(st);
+}
+
+void stream_frame(struct session *s, const struct rpc_header *header, const uint8_t *payload, size_t len)
+{
+	struct stream *st = find_stream(s, header);
+	struct error err = ERROR_INIT;
+
+	if (header->type == RPC_STREAM_HOLE)
+		error_set(&err, ERROR_RPC, "holes are not for this stream");
+	else if (header->status == RPC_CONTINUE) {
+		if (st)
+			take_data(st, payload, len);
+		return;
+	} else if (header->status == RPC_OK) {
+		/* also for a stream that is gone already: the client waits for this answer */
+		send_packet(s, header, RPC_OK, NULL, 0);
+	} else if (header->status == RPC_ERROR)
+		error_set(&err, ERROR_RPC, "stream aborted at client request");
+	else
+		error_set(&err, ERROR_RPC, "stream packet with status %d", header->status);
+	if (st)
+		free_stream(st);
+	if (err.code != ERROR_NONE)
+		send_error(s, header, &err);
+}
+
+void stream_resume_all(struct session *s)
+{
+	struct stream *st;
+
+	LIST_FOREACH (st, &s->streams, link)
+		update_events(st);
+}
+
+void stream_close_all(struct session *s)
+{
+	struct stream *st, *next;
+
+	LIST_FOREACH_SAFE (st, next, &s->streams, link)
+		free_stream(st);
+}

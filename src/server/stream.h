@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A byte stream between a client and a descriptor, both ways, over a session's connection.
+ *
+ *     client                      server                    descriptor
+ *       | <- CONTINUE, bytes -------- | <-- read, while the client takes it
+ *       | -- CONTINUE, bytes -------> | --> write; what it does not take waits, at most STREAM_PENDING_MAX
+ *       | <- OK, empty -------------- |     end of file; the stream lives until the client finishes it
+ *       | -- OK, empty: finish -----> |     answered by the same
+ *       | -- ERROR, empty: abort ---> |     answered by an error
+ */
+#pragma once
+
+#include "session.h"
+
+#define STREAMS_MAX	   64 /* of one session */
+#define STREAM_PENDING_MAX (1u << 20)
+
+/* Answer the call and open its stream over `fd`, which is owned from here on, also on failure. */
+void stream_open(struct call *call, int fd);
+/* A frame of type STREAM or STREAM_HOLE. */
+void stream_frame(struct session *s, const struct rpc_header *header, const uint8_t *payload, size_t len);
+/* The client has read what was queued. */
+void stream_resume_all(struct session *s);
+void stream_close_all(struct session *s);
