@@ -17,12 +17,13 @@
 #include <sys/socket.h>
 
 #include "alloc.h"
+#include "clock.h"
 #include "file.h"
 
 #define STDERR_MAX  (64 << 10) /* it cannot write more: nobody's memory is filled by a program gone mad */
 #define STDERR_TAIL 1024
 /* A QEMU that closed its monitor is about to exit, and its status says more than our signal would. */
-#define CLOSED_LIMIT_USEC (1 * 1000000ull)
+#define CLOSED_LIMIT_USEC (300 * USEC_PER_MSEC)
 
 struct probe_child {
 	char *binary;
@@ -32,7 +33,8 @@ struct probe_child {
 	int stderr_fd; /* memfd */
 	const struct probe_child_ops *ops;
 	void *userdata;
-	struct error why; /* set when the end was our doing */
+	struct error closed; /* set when the monitor ended first */
+	struct error why;    /* set when the end was our doing */
 };
 
 /* The last line that is not empty, made printable. */
@@ -88,6 +90,7 @@ static void on_closed(struct qmp *q, const struct error *why, void *userdata)
 	struct probe_child *c = userdata;
 
 	if (why->code == ERROR_OPERATION_FAILED) {
+		c->closed = *why;
 		sd_event_source_set_time_relative(c->limit, CLOSED_LIMIT_USEC);
 		return;
 	}
@@ -101,7 +104,10 @@ static int on_limit(sd_event_source *s, uint64_t usec, void *userdata)
 {
 	struct probe_child *c = userdata;
 
-	error_set(&c->why, ERROR_TIMEOUT, "no answer in time");
+	if (c->closed.code != ERROR_NONE)
+		c->why = c->closed;
+	else
+		error_set(&c->why, ERROR_TIMEOUT, "no answer in time");
 	process_kill(c->process, SIGKILL);
 	return 0;
 }
