@@ -35,7 +35,7 @@ struct transfer_ops {
 	/* Save only: QEMU closed its end and everything is written, nothing synced; now transfer_commit or cancel. */
 	void (*streamed)(struct transfer *t, void *userdata);
 	/*
-	 * Exactly once. Success: a save is synced, complete and has its trailer; a load has been read, checked and given to QEMU to
+	 * Exactly once, when the helper's process is gone; `err` is NULL on success. Success: a save is synced, complete and has its trailer; a load has been read, checked and given to QEMU to
 	 * its last byte; a verification found nothing. After cancel: ERROR_OPERATION_ABORTED. ERROR_DAMAGED: the image is altered or truncated.
 	 */
 	void (*done)(struct transfer *t, const struct error *err, void *userdata);

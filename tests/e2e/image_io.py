@@ -95,7 +95,8 @@ class Qemu:
 
     def __init__(self, directory, memory=None, size_mib=64, incoming=False, program="qemu-system-x86_64"):
         path = os.path.join(directory, f"qmp-{id(self)}")
-        argv = [program, "-nodefaults", "-no-user-config", "-S", "-display", "none", "-accel", "tcg", "-m", str(size_mib),
+        argv = [program, "-nodefaults", "-no-user-config", "-S", "-display", "none", "-accel", "tcg", "-rtc", "clock=vm",
+                "-m", str(size_mib),
                 "-qmp", f"unix:{path},server=on,wait=off"]
         if memory:
             argv += ["-M", "q35,memory-backend=pc.ram", "-object",
