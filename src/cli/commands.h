@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The functions behind the commands of table.c, by the file that has them. */
+#pragma once
+
+#include "cli.h"
+
+/* cmd-life.c */
+int cmd_define(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_create(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_undefine(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_start(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_shutdown(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_reboot(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_destroy(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_reset(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_suspend(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_resume(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_inject_nmi(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_autostart(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domrename(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* cmd-console.c */
+int cmd_console(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* cmd-save.c */
+int cmd_save(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_restore(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_save_image_dumpxml(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_save_image_define(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_save_image_edit(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_managedsave(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_managedsave_remove(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_managedsave_dumpxml(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_managedsave_define(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_managedsave_edit(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* cmd-job.c */
+int cmd_domjobinfo(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domjobabort(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* cmd-list.c */
+int cmd_list(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* cmd-show.c */
+int cmd_domstate(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domname(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domid(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domuuid(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_dominfo(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domcontrol(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_dumpxml(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domxml_to_native(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* cmd-device.c */
+int cmd_domblklist(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domblkinfo(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domiflist(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domif_getlink(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_ttyconsole(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domdisplay(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_vncdisplay(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* cmd-edit.c */
+int cmd_edit(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_desc(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_metadata(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* cmd-event.c */
+int cmd_event(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_qemu_monitor_event(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* cmd-stats.c */
+int cmd_domstats(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_dommemstat(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domblkstat(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domblkerror(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domifstat(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* cmd-vcpu.c */
+int cmd_nodecpumap(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_vcpuinfo(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_vcpucount(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_cpu_stats(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* cmd-host.c */
+int cmd_hostname(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_uri(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_capabilities(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_sysinfo(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domcapabilities(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_cpu_models(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_maxvcpus(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_version(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_nodeinfo(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_nodememstats(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_nodecpustats(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_freecell(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* cmd-monitor.c */
+int cmd_qemu_monitor_command(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* cmd-objects.c */
+int cmd_net_list(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_pool_list(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_nwfilter_list(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_iface_list(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_nodedev_list(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_secret_list(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* help.c */
+int cmd_help(struct cli *cli, const struct arguments *args, struct error *err);

@@ -1,0 +1,654 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The table of commands. Names and options are virsh's wherever it has the same command; OWN marks what it does not
+ * have. Within a group the order here is the order of `godwit help`.
+ */
+#include "table.h"
+
+#include "alloc.h"
+#include "commands.h"
+#include "strv.h"
+
+#define END                                                                                                  \
+	{                                                                                                    \
+		NULL, OPTION_FLAG, 0, NULL                                                                   \
+	}
+#define FLAG(name, help)                                                                                     \
+	{                                                                                                    \
+		name, OPTION_FLAG, 0, help                                                                   \
+	}
+#define OWN_FLAG(name, help)                                                                                 \
+	{                                                                                                    \
+		name, OPTION_FLAG, OPTION_OWN, help                                                          \
+	}
+#define TEXT(name, help)                                                                                     \
+	{                                                                                                    \
+		name, OPTION_STRING, 0, help                                                                 \
+	}
+#define NUMBER(name, help)                                                                                   \
+	{                                                                                                    \
+		name, OPTION_NUMBER, 0, help                                                                 \
+	}
+/* a word in its place: needed, or not */
+#define WORD(name, help)                                                                                     \
+	{                                                                                                    \
+		name, OPTION_STRING, OPTION_REQUIRED | OPTION_POSITIONAL, help                               \
+	}
+#define MAY_WORD(name, help)                                                                                 \
+	{                                                                                                    \
+		name, OPTION_STRING, OPTION_POSITIONAL, help                                                 \
+	}
+/* by its name, but also taken in its place */
+#define SILENT_TEXT(name, help)                                                                              \
+	{                                                                                                    \
+		name, OPTION_STRING, OPTION_POSITIONAL | OPTION_SILENT, help                                 \
+	}
+#define SILENT_NUMBER(name, help)                                                                            \
+	{                                                                                                    \
+		name, OPTION_NUMBER, OPTION_POSITIONAL | OPTION_SILENT, help                                 \
+	}
+#define WORDS(name, help)                                                                                    \
+	{                                                                                                    \
+		name, OPTION_REST, OPTION_REQUIRED | OPTION_POSITIONAL, help                                 \
+	}
+#define MAY_WORDS(name, help)                                                                                \
+	{                                                                                                    \
+		name, OPTION_REST, OPTION_POSITIONAL, help                                                   \
+	}
+
+#define DOMAIN WORD("domain", "name, id or UUID of the VM")
+#define XPATH                                                                                                \
+	TEXT("xpath", "print only what this XPath expression selects"),                                      \
+		FLAG("wrap", "put what --xpath selects into one element")
+#define SECURITY FLAG("security-info", "with passwords and the like")
+#define WHICH_DEFINITION                                                                                     \
+	FLAG("live", "of the running VM"), FLAG("config", "of its next start"),                              \
+		FLAG("current", "of whichever it has now")
+
+static const struct option_spec domain_only[] = {DOMAIN, END};
+
+/* ---- start and stop ---- */
+
+static const struct option_spec start_options[] = {
+	WORD("domain", "name or UUID of the VM"),
+	FLAG("console", "connect to its console"),
+	FLAG("paused", "do not let it run yet"),
+	FLAG("autodestroy", "destroy it when this connection ends"),
+	FLAG("bypass-cache", "read a saved state past the host's page cache"),
+	FLAG("force-boot", "boot afresh: throw a managed save away"),
+	FLAG("reset-nvram", "begin with new UEFI variables"),
+	OWN_FLAG("verbose", "show how far coming back from a managed save is"),
+	END,
+};
+static const struct option_spec create_options[] = {
+	WORD("file", "file with the VM's XML"),
+	FLAG("console", "connect to its console"),
+	FLAG("paused", "do not let it run yet"),
+	FLAG("autodestroy", "destroy it when this connection ends"),
+	FLAG("validate", "check the XML against the schema"),
+	FLAG("reset-nvram", "begin with new UEFI variables"),
+	END,
+};
+static const struct option_spec mode_options[] = {DOMAIN,
+	MAY_WORD("mode",
+		"how to ask the guest: acpi, agent, initctl, signal, paravirt, or several with commas"),
+	END};
+static const struct option_spec destroy_options[] = {
+	DOMAIN,
+	FLAG("graceful", "only if its QEMU ends when asked to"),
+	FLAG("remove-logs", "remove its log, too"),
+	END,
+};
+static const struct option_spec autostart_options[] = {
+	DOMAIN,
+	FLAG("disable", "no longer start it by itself"),
+	FLAG("once", "only at the next boot of the host"),
+	END,
+};
+
+/* ---- put down and pick up ---- */
+
+#define SAVED_AS                                                                                             \
+	FLAG("running", "it shall run when it is picked up"),                                                \
+		FLAG("paused", "it shall be paused when it is picked up")
+
+static const struct option_spec save_options[] = {
+	DOMAIN,
+	WORD("file", "where to save it"),
+	FLAG("bypass-cache", "write past the host's page cache"),
+	NUMBER("parallel-channels", "write with this many channels"),
+	TEXT("image-format", "raw, zstd or sparse"),
+	SILENT_TEXT("xml", "file with other XML to be restored with"),
+	SAVED_AS,
+	FLAG("verbose", "show how far it is"),
+	END,
+};
+static const struct option_spec restore_options[] = {
+	WORD("file", "file it was saved to"),
+	FLAG("bypass-cache", "read past the host's page cache"),
+	NUMBER("parallel-channels", "read with this many channels"),
+	SILENT_TEXT("xml", "file with other XML to restore it with"),
+	FLAG("running", "let it run, however it was saved"),
+	FLAG("paused", "leave it paused, however it was saved"),
+	FLAG("reset-nvram", "begin with new UEFI variables"),
+	OWN_FLAG("verbose", "show how far it is"),
+	END,
+};
+static const struct option_spec managedsave_options[] = {
+	DOMAIN,
+	FLAG("bypass-cache", "write past the host's page cache"),
+	SAVED_AS,
+	FLAG("verbose", "show how far it is"),
+	END,
+};
+static const struct option_spec managedsave_dumpxml_options[] = {DOMAIN, SECURITY, XPATH, END};
+static const struct option_spec managedsave_define_options[] = {
+	DOMAIN, WORD("xml", "file with the new XML"), SAVED_AS, END};
+static const struct option_spec managedsave_edit_options[] = {DOMAIN, SAVED_AS, END};
+static const struct option_spec image_dumpxml_options[] = {
+	WORD("file", "file a VM was saved to"), SECURITY, XPATH, END};
+static const struct option_spec image_define_options[] = {
+	WORD("file", "file a VM was saved to"), WORD("xml", "file with the new XML"), SAVED_AS, END};
+static const struct option_spec image_edit_options[] = {
+	WORD("file", "file a VM was saved to"), SAVED_AS, END};
+static const struct option_spec jobinfo_options[] = {
+	DOMAIN,
+	FLAG("completed", "of the last job that is over"),
+	FLAG("keep-completed", "and keep its figures for another look"),
+	FLAG("anystats", "also of a job that failed"),
+	FLAG("rawstats", "every figure as the daemon names it"),
+	END,
+};
+static const struct option_spec jobabort_options[] = {
+	DOMAIN, FLAG("postcopy", "interrupt a migration that is past its switch-over"), END};
+
+/* ---- look at ---- */
+
+static const struct option_spec list_options[] = {
+	FLAG("inactive", "VMs that are off"),
+	FLAG("all", "running or off"),
+	FLAG("transient", "without a definition that stays"),
+	FLAG("persistent", "with a definition that stays"),
+	FLAG("with-snapshot", "that have snapshots"),
+	FLAG("without-snapshot", "that have no snapshots"),
+	FLAG("with-checkpoint", "that have checkpoints"),
+	FLAG("without-checkpoint", "that have no checkpoints"),
+	FLAG("state-running", "running"),
+	FLAG("state-paused", "paused"),
+	FLAG("state-shutoff", "off"),
+	FLAG("state-other", "in any other state"),
+	FLAG("autostart", "that start by themselves"),
+	FLAG("no-autostart", "that do not start by themselves"),
+	FLAG("with-managed-save", "that have a managed save"),
+	FLAG("without-managed-save", "that have no managed save"),
+	FLAG("uuid", "print UUIDs, one a line"),
+	FLAG("name", "print names, one a line"),
+	FLAG("id", "print ids, one a line"),
+	FLAG("table", "print a table (what it does anyway)"),
+	FLAG("managed-save", "say \"saved\" of those that are off and have a managed save"),
+	FLAG("title", "with their titles"),
+	END,
+};
+static const struct option_spec domstate_options[] = {DOMAIN, FLAG("reason", "also why"), END};
+static const struct option_spec domid_options[] = {WORD("domain", "name or UUID of the VM"), END};
+static const struct option_spec domuuid_options[] = {WORD("domain", "name or id of the VM"), END};
+static const struct option_spec domname_options[] = {WORD("domain", "id or UUID of the VM"), END};
+static const struct option_spec dumpxml_options[] = {
+	DOMAIN,
+	FLAG("inactive", "as it will be at its next start"),
+	SECURITY,
+	FLAG("update-cpu", "with the CPU that this host gives it"),
+	FLAG("migratable", "fit for other hosts"),
+	XPATH,
+	END,
+};
+static const struct option_spec inactive_options[] = {
+	DOMAIN, FLAG("inactive", "as it will be at its next start"), END};
+static const struct option_spec domblklist_options[] = {
+	DOMAIN,
+	FLAG("inactive", "as it will be at its next start"),
+	FLAG("details", "with type and device"),
+	END,
+};
+static const struct option_spec getlink_options[] = {
+	DOMAIN,
+	WORD("interface", "its name on the host, or its MAC address"),
+	FLAG("config", "as it will be at its next start"),
+	END,
+};
+static const struct option_spec domdisplay_options[] = {
+	DOMAIN,
+	FLAG("include-password", "with the password"),
+	MAY_WORD("type", "only vnc, or spice"),
+	FLAG("all", "all of them, not just the first"),
+	END,
+};
+static const struct option_spec event_options[] = {
+	TEXT("domain", "only of this VM"),
+	TEXT("event", "wait for this type"),
+	FLAG("all", "wait for any type"),
+	FLAG("loop", "do not stop after the first"),
+	NUMBER("timeout", "stop after this many seconds"),
+	FLAG("list", "print the types there are"),
+	FLAG("timestamp", "with the time"),
+	END,
+};
+
+/* ---- define and change ---- */
+
+static const struct option_spec define_options[] = {
+	WORD("file", "file with the VM's XML"), FLAG("validate", "check the XML against the schema"), END};
+static const struct option_spec undefine_options[] = {
+	DOMAIN,
+	FLAG("managed-save", "remove its managed save, too"),
+	FLAG("snapshots-metadata", "forget its snapshots"),
+	FLAG("checkpoints-metadata", "forget its checkpoints"),
+	FLAG("nvram", "remove its UEFI variables, too"),
+	FLAG("keep-nvram", "keep its UEFI variables"),
+	FLAG("tpm", "remove its TPM's state, too"),
+	FLAG("keep-tpm", "keep its TPM's state"),
+	END,
+};
+static const struct option_spec edit_options[] = {
+	DOMAIN, FLAG("skip-validate", "do not check the XML against the schema"), END};
+static const struct option_spec domrename_options[] = {
+	WORD("domain", "name or UUID of the VM"), WORD("new-name", "its new name"), END};
+static const struct option_spec desc_options[] = {
+	DOMAIN,
+	WHICH_DEFINITION,
+	FLAG("title", "the title instead of the description"),
+	FLAG("edit", "in an editor"),
+	MAY_WORDS("new-desc", "the new text; without it the old one is printed"),
+	END,
+};
+static const struct option_spec metadata_options[] = {
+	DOMAIN,
+	WORD("uri", "the XML namespace it belongs to"),
+	WHICH_DEFINITION,
+	FLAG("edit", "in an editor"),
+	SILENT_TEXT("key", "prefix for the namespace"),
+	SILENT_TEXT("set", "the new element"),
+	FLAG("remove", "remove it"),
+	END,
+};
+static const struct option_spec to_native_options[] = {
+	WORD("format", "qemu-argv"),
+	TEXT("domain", "name, id or UUID of the VM"),
+	SILENT_TEXT("xml", "file with the VM's XML"),
+	END,
+};
+
+/* ---- talk to the guest ---- */
+
+static const struct option_spec console_options[] = {
+	DOMAIN,
+	TEXT("devname", "alias of the device (serial0); otherwise the first console"),
+	FLAG("force", "throw out who is connected"),
+	FLAG("resume", "let a paused VM run once connected"),
+	FLAG("safe", "only if nobody else can be connected"),
+	END,
+};
+static const struct option_spec monitor_command_options[] = {
+	DOMAIN,
+	FLAG("hmp", "in the language of the human monitor"),
+	FLAG("pretty", "indent the answer"),
+	FLAG("return-value", "only the value that came back"),
+	WORDS("cmd", "the command"),
+	END,
+};
+static const struct option_spec monitor_event_options[] = {
+	TEXT("domain", "only of this VM"),
+	TEXT("event", "only of this name"),
+	FLAG("pretty", "indent the data"),
+	FLAG("loop", "do not stop after the first"),
+	NUMBER("timeout", "stop after this many seconds"),
+	FLAG("regex", "--event is a regular expression"),
+	FLAG("no-case", "--event in upper or lower case"),
+	FLAG("timestamp", "with the time"),
+	END,
+};
+
+/* ---- figures ---- */
+
+static const struct option_spec domstats_options[] = {
+	FLAG("state", "state"),
+	FLAG("cpu-total", "CPU time"),
+	FLAG("balloon", "memory balloon"),
+	FLAG("vcpu", "vCPUs"),
+	FLAG("interface", "network interfaces"),
+	FLAG("block", "block devices"),
+	FLAG("perf", "perf events"),
+	FLAG("iothread", "I/O threads"),
+	FLAG("memory", "memory bandwidth"),
+	FLAG("dirtyrate", "rate of dirtied memory"),
+	FLAG("vm", "what the hypervisor counts"),
+	FLAG("list-active", "of VMs that run"),
+	FLAG("list-inactive", "of VMs that are off"),
+	FLAG("list-persistent", "of VMs with a definition that stays"),
+	FLAG("list-transient", "of VMs without"),
+	FLAG("list-running", "of running VMs"),
+	FLAG("list-paused", "of paused VMs"),
+	FLAG("list-shutoff", "of VMs that are off"),
+	FLAG("list-other", "of VMs in any other state"),
+	FLAG("raw", "numbers as they are (what it does anyway)"),
+	FLAG("enforce", "fail when a group is not known"),
+	FLAG("backing", "also of the images below a disk's"),
+	FLAG("nowait", "only what is known without asking a QEMU that is busy"),
+	MAY_WORDS("domain", "these VMs; otherwise all"),
+	END,
+};
+static const struct option_spec domblkstat_options[] = {
+	DOMAIN,
+	MAY_WORD("device", "target of the disk (vda); otherwise all together"),
+	FLAG("human", "with words"),
+	END,
+};
+static const struct option_spec domblkinfo_options[] = {
+	DOMAIN,
+	MAY_WORD("device", "target of the disk (vda)"),
+	FLAG("human", "in larger units"),
+	FLAG("all", "of all disks"),
+	END,
+};
+static const struct option_spec domifstat_options[] = {
+	DOMAIN, WORD("interface", "its name on the host, or its MAC address"), END};
+static const struct option_spec vcpuinfo_options[] = {DOMAIN, FLAG("pretty", "CPUs as ranges"), END};
+static const struct option_spec vcpucount_options[] = {
+	DOMAIN,
+	FLAG("maximum", "how many it may have"),
+	FLAG("active", "how many it has"),
+	WHICH_DEFINITION,
+	FLAG("guest", "as the guest itself counts"),
+	END,
+};
+static const struct option_spec cpu_stats_options[] = {
+	DOMAIN,
+	FLAG("total", "only all CPUs together"),
+	SILENT_NUMBER("start", "from this CPU of the host on"),
+	SILENT_NUMBER("count", "at most this many CPUs"),
+	END,
+};
+
+/* ---- host ---- */
+
+static const struct option_spec xpath_options[] = {XPATH, END};
+static const struct option_spec domcapabilities_options[] = {
+	SILENT_TEXT("virttype", "kvm or qemu"),
+	SILENT_TEXT("emulatorbin", "path of the emulator"),
+	SILENT_TEXT("arch", "CPU architecture of the guest"),
+	SILENT_TEXT("machine", "machine type"),
+	XPATH,
+	FLAG("disable-deprecated-features", "the host's CPU without what will go away"),
+	END,
+};
+static const struct option_spec nodememstats_options[] = {
+	SILENT_NUMBER("cell", "only of this NUMA cell"), END};
+static const struct option_spec nodecpustats_options[] = {SILENT_NUMBER("cpu", "only of this CPU"),
+	FLAG("percent", "shares of one second, which it waits for"), END};
+static const struct option_spec nodecpumap_options[] = {FLAG("pretty", "CPUs as ranges"), END};
+static const struct option_spec freecell_options[] = {
+	SILENT_NUMBER("cellno", "only of this NUMA cell"), FLAG("all", "of each NUMA cell"), END};
+static const struct option_spec version_options[] = {FLAG("daemon", "also the daemon's"), END};
+static const struct option_spec cpu_models_options[] = {WORD("arch", "CPU architecture (x86_64)"), END};
+static const struct option_spec maxvcpus_options[] = {SILENT_TEXT("type", "kvm or qemu"), END};
+
+#define OBJECT_FILTERS                                                                                       \
+	FLAG("inactive", "those that are off"), FLAG("all", "on or off"),                                    \
+		FLAG("persistent", "with a definition that stays"), FLAG("transient", "without"),            \
+		FLAG("autostart", "that start by themselves"), FLAG("no-autostart", "that do not"),          \
+		FLAG("uuid", "print UUIDs, one a line"), FLAG("name", "print names, one a line")
+
+static const struct option_spec net_list_options[] = {
+	OBJECT_FILTERS, FLAG("table", "print a table (what it does anyway)"), END};
+static const struct option_spec pool_list_options[] = {OBJECT_FILTERS, END};
+static const struct option_spec iface_list_options[] = {
+	FLAG("inactive", "those that are off"), FLAG("all", "on or off"), END};
+static const struct option_spec secret_list_options[] = {
+	FLAG("ephemeral", "kept in memory only"),
+	FLAG("no-ephemeral", "kept on disk"),
+	FLAG("private", "never shown"),
+	FLAG("no-private", "shown to who may"),
+	END,
+};
+static const struct option_spec help_options[] = {
+	MAY_WORD("command", "a command, or the keyword of a group"),
+	OWN_FLAG("complete", "print words for the shell to complete with: commands, or the options of one"),
+	END,
+};
+
+#define JSON COMMAND_JSON
+
+const struct command commands[] = {
+	{"start", GROUP_START, "start a VM, from its managed save if it has one",
+		"A VM that was put down with managedsave goes on where it was, and the managed save is "
+		"removed then. --force-boot "
+		"boots it afresh instead.",
+		start_options, cmd_start, 0},
+	{"create", GROUP_START, "start a VM from XML without keeping a definition",
+		"The VM is gone when it ends, unless it is defined meanwhile.", create_options, cmd_create,
+		0},
+	{"shutdown", GROUP_START, "ask the guest to shut down",
+		"Returns when the guest was asked, not when it is off.", mode_options, cmd_shutdown, 0},
+	{"reboot", GROUP_START, "ask the guest to reboot", "Returns when the guest was asked.", mode_options,
+		cmd_reboot, 0},
+	{"reset", GROUP_START, "reset the VM as its button would",
+		"The guest is not asked and loses what it did not write.", domain_only, cmd_reset, 0},
+	{"destroy", GROUP_START, "pull the plug",
+		"The guest is not asked and loses what it did not write. Its definition stays.",
+		destroy_options, cmd_destroy, 0},
+	{"suspend", GROUP_START, "stop its CPUs", "It stays in memory; resume lets it go on.", domain_only,
+		cmd_suspend, 0},
+	{"resume", GROUP_START, "let a suspended VM go on", NULL, domain_only, cmd_resume, 0},
+	{"autostart", GROUP_START, "start it with the host, or no longer", NULL, autostart_options,
+		cmd_autostart, 0},
+
+	{"save", GROUP_SAVE, "put a VM down into a file",
+		"Writes memory, devices and definition of a running VM into a file and ends it. restore "
+		"picks it up. Ctrl-C stops "
+		"saving: the VM then runs on and no file is left.",
+		save_options, cmd_save, 0},
+	{"restore", GROUP_SAVE, "pick a VM up from a file", "The file stays.", restore_options, cmd_restore,
+		0},
+	{"managedsave", GROUP_SAVE, "put a VM down where its next start finds it",
+		"Like save, but the daemon keeps the file. Ctrl-C stops saving: the VM then runs on.",
+		managedsave_options, cmd_managedsave, 0},
+	{"managedsave-remove", GROUP_SAVE, "throw a managed save away", "The VM's next start is a boot.",
+		domain_only, cmd_managedsave_remove, 0},
+	{"managedsave-dumpxml", GROUP_SAVE, "print the XML in a managed save", NULL,
+		managedsave_dumpxml_options, cmd_managedsave_dumpxml, 0},
+	{"managedsave-define", GROUP_SAVE, "replace the XML in a managed save", NULL,
+		managedsave_define_options, cmd_managedsave_define, 0},
+	{"managedsave-edit", GROUP_SAVE, "edit the XML in a managed save", NULL, managedsave_edit_options,
+		cmd_managedsave_edit, 0},
+	{"save-image-dumpxml", GROUP_SAVE, "print the XML in a saved file", NULL, image_dumpxml_options,
+		cmd_save_image_dumpxml, 0},
+	{"save-image-define", GROUP_SAVE, "replace the XML in a saved file", NULL, image_define_options,
+		cmd_save_image_define, 0},
+	{"save-image-edit", GROUP_SAVE, "edit the XML in a saved file", NULL, image_edit_options,
+		cmd_save_image_edit, 0},
+	{"domjobinfo", GROUP_SAVE, "show how far a VM's job is", NULL, jobinfo_options, cmd_domjobinfo, JSON},
+	{"domjobabort", GROUP_SAVE, "stop a VM's job", "The VM is then as it was before the job.",
+		jobabort_options, cmd_domjobabort, 0},
+
+	{"list", GROUP_LOOK, "list VMs", "Without a filter those that run.", list_options, cmd_list, JSON},
+	{"dominfo", GROUP_LOOK, "show the main facts of a VM", NULL, domain_only, cmd_dominfo, JSON},
+	{"domstate", GROUP_LOOK, "show whether it runs", NULL, domstate_options, cmd_domstate, JSON},
+	{"domid", GROUP_LOOK, "print its id", NULL, domid_options, cmd_domid, JSON},
+	{"domuuid", GROUP_LOOK, "print its UUID", NULL, domuuid_options, cmd_domuuid, JSON},
+	{"domname", GROUP_LOOK, "print its name", NULL, domname_options, cmd_domname, JSON},
+	{"dumpxml", GROUP_LOOK, "print its XML", NULL, dumpxml_options, cmd_dumpxml, 0},
+	{"domcontrol", GROUP_LOOK, "show whether its QEMU answers", NULL, domain_only, cmd_domcontrol, JSON},
+	{"domblklist", GROUP_LOOK, "list its disks", NULL, domblklist_options, cmd_domblklist, JSON},
+	{"domblkerror", GROUP_LOOK, "show which disks have errors", NULL, domain_only, cmd_domblkerror, JSON},
+	{"domiflist", GROUP_LOOK, "list its network interfaces", NULL, inactive_options, cmd_domiflist, JSON},
+	{"domif-getlink", GROUP_LOOK, "show whether an interface's cable is in", NULL, getlink_options,
+		cmd_domif_getlink, JSON},
+	{"domdisplay", GROUP_LOOK, "print where its display is", NULL, domdisplay_options, cmd_domdisplay,
+		JSON},
+	{"vncdisplay", GROUP_LOOK, "print its VNC display", NULL, domain_only, cmd_vncdisplay, JSON},
+	{"ttyconsole", GROUP_LOOK, "print the terminal its console is on", NULL, domain_only, cmd_ttyconsole,
+		JSON},
+	{"event", GROUP_LOOK, "wait for something to happen", "With --json every event is one line.",
+		event_options, cmd_event, JSON},
+
+	{"define", GROUP_CHANGE, "define a VM, or change its definition",
+		"A running VM has the new definition from its next start.", define_options, cmd_define, 0},
+	{"undefine", GROUP_CHANGE, "remove a VM's definition",
+		"A running VM runs on and is gone when it ends.", undefine_options, cmd_undefine, 0},
+	{"edit", GROUP_CHANGE, "edit its XML",
+		"In $VISUAL, $EDITOR or vi. A running VM has it from its next start.", edit_options, cmd_edit,
+		0},
+	{"domrename", GROUP_CHANGE, "give it another name", "It must be off.", domrename_options,
+		cmd_domrename, 0},
+	{"desc", GROUP_CHANGE, "show or set its description or title", NULL, desc_options, cmd_desc, JSON},
+	{"metadata", GROUP_CHANGE, "show or set metadata of other programs", NULL, metadata_options,
+		cmd_metadata, 0},
+	{"domxml-to-native", GROUP_CHANGE, "print the command line QEMU would have", NULL, to_native_options,
+		cmd_domxml_to_native, 0},
+
+	{"console", GROUP_TALK, "connect to its console", "Ctrl-] ends it.", console_options, cmd_console, 0},
+	{"inject-nmi", GROUP_TALK, "interrupt the guest, unmaskably", NULL, domain_only, cmd_inject_nmi, 0},
+	{"qemu-monitor-command", GROUP_TALK, "say something to its QEMU",
+		"The daemon does not know what is changed this way: for looking, and at your own risk for "
+		"anything else.",
+		monitor_command_options, cmd_qemu_monitor_command, JSON},
+	{"qemu-monitor-event", GROUP_TALK, "wait for events of QEMU", "With --json every event is one line.",
+		monitor_event_options, cmd_qemu_monitor_event, JSON},
+
+	{"domstats", GROUP_FIGURES, "show figures of one, several or all VMs", NULL, domstats_options,
+		cmd_domstats, JSON},
+	{"dommemstat", GROUP_FIGURES, "show its use of memory", "In KiB, and counts of page faults.",
+		domain_only, cmd_dommemstat, JSON},
+	{"domblkstat", GROUP_FIGURES, "show what a disk has read and written", NULL, domblkstat_options,
+		cmd_domblkstat, JSON},
+	{"domblkinfo", GROUP_FIGURES, "show the size of disks", NULL, domblkinfo_options, cmd_domblkinfo,
+		JSON},
+	{"domifstat", GROUP_FIGURES, "show what an interface has sent and received", NULL, domifstat_options,
+		cmd_domifstat, JSON},
+	{"vcpuinfo", GROUP_FIGURES, "show its vCPUs and where they run", NULL, vcpuinfo_options, cmd_vcpuinfo,
+		JSON},
+	{"vcpucount", GROUP_FIGURES, "print how many vCPUs it has", NULL, vcpucount_options, cmd_vcpucount,
+		JSON},
+	{"cpu-stats", GROUP_FIGURES, "show its CPU time", NULL, cpu_stats_options, cmd_cpu_stats, JSON},
+
+	{"version", GROUP_HOST, "show versions", NULL, version_options, cmd_version, JSON},
+	{"uri", GROUP_HOST, "print the connection's URI", NULL, NULL, cmd_uri, JSON},
+	{"hostname", GROUP_HOST, "print the host's name", NULL, NULL, cmd_hostname, JSON},
+	{"nodeinfo", GROUP_HOST, "show the host's CPUs and memory", NULL, NULL, cmd_nodeinfo, JSON},
+	{"nodememstats", GROUP_HOST, "show the host's use of memory", NULL, nodememstats_options,
+		cmd_nodememstats, JSON},
+	{"nodecpustats", GROUP_HOST, "show the host's CPU times", "In nanoseconds.", nodecpustats_options,
+		cmd_nodecpustats, JSON},
+	{"nodecpumap", GROUP_HOST, "show which CPUs are online", NULL, nodecpumap_options, cmd_nodecpumap,
+		JSON},
+	{"freecell", GROUP_HOST, "show the host's free memory", NULL, freecell_options, cmd_freecell, JSON},
+	{"maxvcpus", GROUP_HOST, "print how many vCPUs a VM may have", NULL, maxvcpus_options, cmd_maxvcpus,
+		JSON},
+	{"capabilities", GROUP_HOST, "print what the host can do, as XML", NULL, xpath_options,
+		cmd_capabilities, 0},
+	{"domcapabilities", GROUP_HOST, "print what a VM here can have, as XML", NULL,
+		domcapabilities_options, cmd_domcapabilities, 0},
+	{"cpu-models", GROUP_HOST, "list CPU models", NULL, cpu_models_options, cmd_cpu_models, JSON},
+	{"sysinfo", GROUP_HOST, "print what the firmware says of the host, as XML", NULL, NULL, cmd_sysinfo,
+		0},
+	{"net-list", GROUP_HOST, "list networks", "godwitd keeps none.", net_list_options, cmd_net_list,
+		JSON},
+	{"pool-list", GROUP_HOST, "list storage pools", "godwitd keeps none.", pool_list_options,
+		cmd_pool_list, JSON},
+	{"iface-list", GROUP_HOST, "list interfaces of the host", "godwitd keeps none.", iface_list_options,
+		cmd_iface_list, JSON},
+	{"nodedev-list", GROUP_HOST, "list devices of the host", "godwitd keeps none.", NULL,
+		cmd_nodedev_list, JSON},
+	{"secret-list", GROUP_HOST, "list secrets", "godwitd keeps none.", secret_list_options,
+		cmd_secret_list, JSON},
+	{"nwfilter-list", GROUP_HOST, "list network filters", "godwitd keeps none.", NULL, cmd_nwfilter_list,
+		JSON},
+
+	{"help", GROUP_HELP, "explain godwit, or one command", NULL, help_options, cmd_help, 0},
+	{NULL, GROUP_MAX_, NULL, NULL, NULL, NULL, 0},
+};
+
+static const struct {
+	const char *title, *keyword;
+} groups[] = {
+	[GROUP_START] = {"Start and stop", "start-stop"},
+	[GROUP_SAVE] = {"Put down and pick up", "saving"},
+	[GROUP_LOOK] = {"Look at", "look"},
+	[GROUP_CHANGE] = {"Define and change", "change"},
+	[GROUP_TALK] = {"Talk to the guest and its QEMU", "talk"},
+	[GROUP_FIGURES] = {"Figures", "figures"},
+	[GROUP_HOST] = {"Host and daemon", "host"},
+	[GROUP_HELP] = {"Help", "helping"},
+};
+
+_Static_assert(ARRAY_SIZE(groups) == GROUP_MAX_, "every group has a title");
+
+const char *command_group_title(enum command_group group)
+{
+	return groups[group].title;
+}
+
+const char *command_group_keyword(enum command_group group)
+{
+	return groups[group].keyword;
+}
+
+const struct command *command_find(const char *name)
+{
+	for (const struct command *c = commands; c->name; c++)
+		if (streq(c->name, name))
+			return c;
+	return NULL;
+}
+
+/* How many letters must be put in, left out, changed, or swapped with their neighbour to turn one into the other. */
+static size_t edit_distance(const char *a, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b);
+	_cleanup_free_ size_t *cells = xcalloc((n + 1) * (m + 1), sizeof(*cells));
+
+#define CELL(i, j) cells[(i) * (m + 1) + (j)]
+	for (size_t i = 0; i <= n; i++) {
+		for (size_t j = 0; j <= m; j++) {
+			size_t best;
+
+			if (i == 0 || j == 0) {
+				CELL(i, j) = i + j;
+				continue;
+			}
+			best = CELL(i - 1, j - 1) + (a[i - 1] != b[j - 1]);
+			if (CELL(i - 1, j) + 1 < best)
+				best = CELL(i - 1, j) + 1;
+			if (CELL(i, j - 1) + 1 < best)
+				best = CELL(i, j - 1) + 1;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+				CELL(i - 2, j - 2) + 1 < best)
+				best = CELL(i - 2, j - 2) + 1;
+			CELL(i, j) = best;
+		}
+	}
+	return CELL(n, m);
+#undef CELL
+}
+
+const struct command *command_suggest(const char *name)
+{
+	const struct command *nearest = NULL;
+	size_t best = 0;
+
+	if (strlen(name) > 64)
+		return NULL;
+	for (const struct command *c = commands; c->name; c++) {
+		size_t distance = edit_distance(name, c->name);
+
+		/* who types "state" means domstate, who types "save-image" one of its family */
+		if (endswith(c->name, name) || startswith(c->name, name))
+			distance = 1;
+		if (!nearest || distance < best) {
+			nearest = c;
+			best = distance;
+		}
+	}
+	/* a third of its letters may be wrong */
+	return best <= strlen(name) / 3 || best == 1 ? nearest : NULL;
+}
