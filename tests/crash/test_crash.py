@@ -1,0 +1,432 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""kill -9 of the daemon, and of QEMU, at every fault point of every job.
+
+After the next start each VM is where it was or where it was going: it runs, or its image is whole; its definition is
+there or not; no process, temporary file or journal is left. The tests are made from the sources (points.py): one
+for each point the daemon dies at, one for each at which QEMU dies, and one for each undo at which the recovering daemon
+dies a second time.
+"""
+
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
+import harness  # noqa: E402
+import points  # noqa: E402
+
+FORWARD = ("begun", "done")
+BACKWARD = ("undo", "undone")
+COMMITTED = "committed"
+
+
+class Case:
+    """One operation: how to get there, how to ask for it, and what must hold afterwards, done or not."""
+
+    def __init__(self, test):
+        self.test, self.virsh, self.root = test, test.virsh, test.root
+        self.guest = test.sector()
+        self.counted = 0
+
+    def prepare(self):
+        self.guest.define()
+
+    def run_guest(self):
+        self.virsh("start", self.guest.name)
+        self.guest.wait_count(5)
+
+    def command(self):
+        raise NotImplementedError
+
+    def check(self):
+        """The daemon was restarted and is at rest; QEMU was not touched."""
+        raise NotImplementedError
+
+    def check_qemu_killed(self, step, job):
+        """QEMU was killed at a point of `step`; the daemon went on."""
+        raise NotImplementedError
+
+    # what cases share
+
+    def goes_on(self):
+        """It counts, and has never lost or repeated a number."""
+        self.guest.wait_count(self.guest.last() + 3)
+        self.guest.check_sequence()
+
+    def boots(self):
+        self.guest.console.unlink(missing_ok=True)
+        self.virsh("start", self.guest.name)
+        self.guest.wait_count(5)
+        self.guest.check_sequence()
+
+    def is_running(self):
+        state = self.guest.state()
+        self.test.assertIn(state, ("running", "shut off"), "nothing between")
+        return state == "running"
+
+
+class Start(Case):
+    def command(self):
+        return ["start", self.guest.name]
+
+    def check(self):
+        if self.is_running():
+            self.goes_on()
+            self.virsh("destroy", self.guest.name)
+        self.boots()
+
+    def check_qemu_killed(self, step, job):
+        if not self.is_running():
+            self.boots()
+
+
+class Save(Case):
+    def prepare(self):
+        super().prepare()
+        self.run_guest()
+        self.image = self.root / "images/vm.save"
+        self.image.parent.mkdir()
+
+    def command(self):
+        return ["save", self.guest.name, self.image]
+
+    def come_back(self):
+        self.virsh("restore", self.image)
+
+    def check(self):
+        self.test.assertIn(os.listdir(self.image.parent), ([], [self.image.name]), "nothing half beside the image")
+        if self.is_running():
+            self.test.assertFalse(self.image.exists(), "running, and an image too")
+            self.goes_on()
+            self.virsh(*self.command())
+        self.test.assertTrue(self.image.exists(), "neither running nor saved")
+        saved = self.guest.wait_still()
+        self.come_back()
+        self.guest.wait_count(saved)
+        self.goes_on()
+
+    def check_qemu_killed(self, step, job):
+        self.test.assertFalse(self.is_running())
+        self.test.assertIn(os.listdir(self.image.parent), ([], [self.image.name]))
+        if self.image.exists():
+            saved = self.guest.wait_still()
+            self.come_back()
+            self.guest.wait_count(saved)
+            self.goes_on()
+        else:
+            before_commit = [s.name for s in job.steps[:job.commit + 1]]
+            self.test.assertIn(step, before_commit, "published, and gone again")
+
+
+class SaveOver(Save):
+    """Under the name an older image has: that one, or the new one, is always whole."""
+
+    def prepare(self):
+        super().prepare()
+        self.virsh("save", self.guest.name, self.image)
+        self.virsh("restore", self.image)
+        self.goes_on()
+
+    def check(self):
+        self.test.assertEqual(os.listdir(self.image.parent), [self.image.name])
+        running = self.is_running()
+        if running:
+            self.goes_on()
+            self.virsh("destroy", self.guest.name)
+        self.guest.console.rename(self.root / "earlier.console")
+        self.come_back()
+        self.guest.wait_count()
+        numbers = self.guest.numbers()
+        self.guest.check_sequence(numbers[0])
+
+    def check_qemu_killed(self, step, job):
+        self.check()
+
+
+class ManagedSave(Save):
+    def prepare(self):
+        Case.prepare(self)
+        self.run_guest()
+        self.image = self.test.managed_save_path(self.guest)
+
+    def command(self):
+        return ["managedsave", self.guest.name]
+
+    def come_back(self):
+        self.virsh("start", self.guest.name)
+
+
+class StartManaged(ManagedSave):
+    def prepare(self):
+        super().prepare()
+        self.virsh("managedsave", self.guest.name)
+        self.saved = self.guest.wait_still()
+
+    def command(self):
+        return ["start", self.guest.name]
+
+    def check(self):
+        if self.is_running():
+            self.test.assertFalse(self.image.exists(), "running, and an image too")
+        else:
+            self.test.assertTrue(self.image.exists(), "neither running nor saved")
+            self.test.assertEqual(self.guest.wait_still(), self.saved, "the guest ran on, and its image is there too")
+            self.virsh("start", self.guest.name)
+        self.guest.wait_count(self.saved)
+        self.goes_on()
+        self.test.assertEqual(os.listdir(self.image.parent), [])
+
+    def check_qemu_killed(self, step, job):
+        self.test.assertIn(os.listdir(self.image.parent), ([], [self.image.name]))
+        if self.is_running():
+            self.goes_on()
+        elif self.image.exists():
+            self.test.assertEqual(self.guest.wait_still(), self.saved, "the guest ran on, and its image is there too")
+            self.come_back()
+            self.goes_on()
+        else:
+            self.test.assertGreater(self.guest.wait_still(), self.saved, "its image is gone, and it never ran")
+
+
+class Restore(Save):
+    def prepare(self):
+        super().prepare()
+        self.virsh("save", self.guest.name, self.image)
+        self.saved = self.guest.wait_still()
+        self.whole = self.image.read_bytes()
+
+    def command(self):
+        return ["restore", self.image]
+
+    def check(self):
+        self.test.assertEqual(self.image.read_bytes(), self.whole, "restoring leaves the image as it is")
+        if self.is_running():
+            self.guest.wait_count(self.saved)
+            self.goes_on()
+        else:
+            if self.guest.wait_still() != self.saved:
+                self.guest.console.rename(self.root / "earlier.console")
+            self.come_back()
+            self.guest.wait_count(self.saved)
+            self.guest.check_sequence(self.guest.numbers()[0])
+
+    def check_qemu_killed(self, step, job):
+        self.check()
+
+
+class Define(Case):
+    def prepare(self):
+        self.guest.prepare()
+        self.guest.write_xml()
+
+    def command(self):
+        return ["define", self.root / "sector.xml"]
+
+    def check(self):
+        if not self.virsh("list", "--all", "--name"):
+            self.test.assertEqual(os.listdir(self.root / "etc/domains"), [])
+            self.virsh(*self.command())
+        self.test.assertEqual(os.listdir(self.root / "etc/domains"), ["sector.xml"])
+        self.boots()
+
+
+class Redefine(Define):
+    def prepare(self):
+        super().prepare()
+        self.virsh("define", self.root / "sector.xml")
+        self.before = self.virsh("dumpxml", self.guest.name)
+        self.guest.memory = 20
+        self.guest.write_xml()
+
+    def check(self):
+        after = self.virsh("dumpxml", self.guest.name)
+        if after != self.before:
+            self.test.assertIn(f">{20 * 1024}<", after)
+        super().check()
+
+
+class Undefine(ManagedSave):
+    def prepare(self):
+        super().prepare()
+        self.virsh("managedsave", self.guest.name)
+        self.saved = self.guest.wait_still()
+
+    def command(self):
+        return ["undefine", self.guest.name, "--managed-save"]
+
+    def check(self):
+        if self.virsh("list", "--all", "--name"):
+            self.test.assertEqual(os.listdir(self.image.parent), [self.image.name], "defined, so nothing is gone")
+            self.virsh("start", self.guest.name)
+            self.guest.wait_count(self.saved)
+            self.goes_on()
+        else:
+            for directory in ("etc/domains", "etc/autostart", "lib/save"):
+                self.test.assertEqual(os.listdir(self.root / directory), [], directory)
+            self.virsh("define", self.root / "sector.xml")
+            self.boots()
+
+
+CASES = {"start": [Start], "save": [Save, SaveOver, ManagedSave], "start-managed": [StartManaged], "restore": [Restore],
+         "undefine": [Undefine], "define": [Define, Redefine]}
+# Who dies is the helper, not the daemon; its death is an ordinary error.
+HELPER_POINTS = {"io-streamed": Save, "io-committed": Save}
+
+
+class Crash(harness.DaemonTest):
+    autostart = False
+
+    def begin(self, make, point):
+        """Bring about everything before the operation, then a daemon that will die at `point`."""
+        self.daemon.start()
+        case = make(self)
+        case.prepare()
+        self.daemon.restart(GODWIT_FAULT=point)
+        return case
+
+    def wait_until_killed(self, point):
+        status = self.daemon.process.wait(60 * harness.SLOW)
+        self.assertEqual(status, -signal.SIGKILL, f"it was to die at {point}:\n{self.daemon.stderr()[-1500:]}")
+        self.daemon.process = None
+
+    def wait_at_rest(self):
+        """What recovery had to do is done."""
+        harness.wait_for(lambda: os.listdir(self.root / "lib/journal") == [], "no job is left")
+        harness.wait_for(lambda: not [c for c in harness.processes_of(self.root).values() if "godwit-io" in c],
+                         "no helper is left")
+        active = self.virsh("list", "--name").split()
+        harness.wait_for(lambda: len(harness.qemus_of(self.root)) == len(active), f"as many QEMUs as running VMs: {active}, "
+                         f"{harness.processes_of(self.root)}", 20)
+
+    def daemon_dies(self, make, point):
+        case = self.begin(make, point)
+        client = case.virsh.run(*case.command())
+        self.wait_until_killed(point)
+        self.assertNotEqual(client.returncode, 0)
+        self.daemon.start()
+        self.wait_at_rest()
+        case.check()
+        self.wait_at_rest()
+
+    def recovery_dies(self, make, first, second):
+        """The daemon dies at `first`, the one that comes to undo it at `second`."""
+        case = self.begin(make, first)
+        case.virsh.run(*case.command())
+        self.wait_until_killed(first)
+        self.daemon.spawn(GODWIT_FAULT=second)
+        self.wait_until_killed(second)
+        self.daemon.start()
+        self.wait_at_rest()
+        case.check()
+
+    def qemu_dies(self, make, job, step, point):
+        case = self.begin(make, point + "=stop")
+        client = case.virsh.start(*case.command())
+        daemon = self.daemon.process.pid
+        harness.wait_for(lambda: stopped(daemon), f"the daemon stops at {point}")
+        for qemu in harness.qemus_of(self.root):
+            harness.kill_and_wait(qemu)
+        os.kill(daemon, signal.SIGCONT)
+        client.communicate(timeout=60 * harness.SLOW)
+        self.check_alive()
+        self.wait_at_rest()
+        case.check_qemu_killed(step, job)
+        self.check_alive()
+
+    def helper_dies(self, make, point):
+        """godwit-io inherits the daemon's environment; the daemon knows no point of this name."""
+        case = self.begin(make, point)
+        client = case.virsh.run(*case.command())
+        self.assertNotEqual(client.returncode, 0)
+        self.check_alive()
+        self.wait_at_rest()
+        self.assertTrue(case.is_running(), "it runs as before")
+        case.goes_on()
+        self.daemon.restart()
+        case.check()
+
+
+def stopped(pid):
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def add(name, body):
+    name = "test_" + "".join(c if c.isalnum() else "_" for c in name)
+    assert not hasattr(Crash, name), name
+    setattr(Crash, name, body)
+
+
+def job_tests(job, make):
+    for index, step in enumerate(job.steps):
+        for moment in FORWARD + ((COMMITTED,) if index == job.commit else ()):
+            if moment == "done" and index == job.commit:
+                continue  # it is called "committed" there
+            point = f"{job.name}/{step.name}/{moment}"
+            add(f"{make.__name__}/{point}", lambda self, p=point: self.daemon_dies(make, p))
+            if make is Undefine:
+                continue  # there is no QEMU
+            add(f"qemu/{make.__name__}/{point}", lambda self, p=point, s=step.name: self.qemu_dies(make, job, s, p))
+        if step.has_undo and index <= job.commit:
+            for moment in BACKWARD:
+                first, second = f"{job.name}/{step.name}/begun", f"{job.name}/{step.name}/{moment}"
+                add(f"{make.__name__}/{second}", lambda self, f=first, s=second: self.recovery_dies(make, f, s))
+
+
+def make_tests():
+    jobs, moments = points.jobs(), points.moments()
+    assert jobs, "no jobs found in the sources"
+    unknown = set(moments) - set(FORWARD) - set(BACKWARD) - {COMMITTED}
+    assert not unknown, f"moments nobody tests: {unknown}"
+    for name, job in jobs.items():
+        assert name in CASES, f"no case for the job {name}"
+        for make in CASES[name]:
+            job_tests(job, make)
+    for point in points.others():
+        if point in HELPER_POINTS:
+            add(point, lambda self, p=point: self.helper_dies(HELPER_POINTS[p], p))
+        else:
+            operation = point.split("/")[0]
+            assert operation in CASES, f"no case for the point {point}"
+            for make in CASES[operation]:
+                add(f"{make.__name__}/{point}", lambda self, p=point, m=make: self.daemon_dies(m, p))
+
+
+make_tests()
+
+
+class Shutdown(harness.DaemonTest):
+    """A guest that is shutting down when the daemon dies ends all the same."""
+
+    def test_killed_while_the_guest_shuts_down(self):
+        guest = self.linux(arguments="gw.mem=4").define()
+        self.virsh("start", guest.name)
+        guest.wait_count()
+        self.virsh("shutdown", guest.name)
+        self.daemon.kill()
+        self.daemon.start()
+        guest.wait_state("shut off")
+        harness.wait_for(lambda: harness.qemus_of(self.root) == [], "QEMU is gone")
+        self.virsh("start", guest.name)
+        guest.wait_state("running")
+
+    def test_everything_is_gone_at_once(self):
+        """A power failure: no process is left, and run/ is empty."""
+        guest = self.sector().define()
+        self.virsh("start", guest.name)
+        guest.wait_count(5)
+        self.daemon.kill()
+        for qemu in harness.qemus_of(self.root):
+            harness.kill_and_wait(qemu)
+        shutil.rmtree(self.root / "run")
+        self.daemon.start()
+        self.assertEqual(guest.state(), "shut off")
+        self.virsh("start", guest.name)
+        guest.wait_state("running")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
