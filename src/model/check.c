@@ -25,19 +25,19 @@ int domain_check_name(const char *name, struct error *err)
 
 /* ---- memory, processors ---- */
 
-static int check_memory(struct parse_context *c, const xmlNode *node, struct domain *d)
+static int check_memory(struct parse_context *c, struct domain *d)
 {
 	if (!d->memory_kib)
-		return field_invalid(c, node, "<memory> is missing or 0");
+		return field_invalid(c, NULL, "<memory> is missing or 0");
 	if (!d->current_memory_kib)
 		d->current_memory_kib = d->memory_kib;
 	if (d->current_memory_kib > d->memory_kib)
-		return field_invalid(c, node, "current memory of %llu KiB exceeds the maximum of %llu KiB",
+		return field_invalid(c, NULL, "current memory of %llu KiB exceeds the maximum of %llu KiB",
 			(unsigned long long)d->current_memory_kib, (unsigned long long)d->memory_kib);
 	return 0;
 }
 
-static int check_cpus(struct parse_context *c, const xmlNode *node, struct domain *d)
+static int check_cpus(struct parse_context *c, struct domain *d)
 {
 	const struct domain_cpu *cpu = &d->cpu;
 	uint64_t product = (uint64_t)cpu->sockets * cpu->dies * cpu->clusters;
@@ -46,17 +46,17 @@ static int check_cpus(struct parse_context *c, const xmlNode *node, struct domai
 		d->vcpus_current = d->vcpus;
 	if (d->vcpus_current > d->vcpus)
 		return field_invalid(
-			c, node, "%u current CPUs exceed the maximum of %u", d->vcpus_current, d->vcpus);
+			c, NULL, "%u current CPUs exceed the maximum of %u", d->vcpus_current, d->vcpus);
 	if (!cpu->has_topology)
 		return 0;
 	/* Each factor is below 2^16: look at the first three before multiplying on. */
 	if (product > d->vcpus || product * cpu->cores * cpu->threads != d->vcpus)
 		return field_invalid(
-			c, node, "the CPU topology does not make %u CPUs, as <vcpu> says", d->vcpus);
+			c, NULL, "the CPU topology does not make %u CPUs, as <vcpu> says", d->vcpus);
 	return 0;
 }
 
-static int check_lifecycle(struct parse_context *c, const xmlNode *node, const struct domain *d)
+static int check_lifecycle(struct parse_context *c, const struct domain *d)
 {
 	const struct {
 		const char *element;
@@ -73,7 +73,7 @@ static int check_lifecycle(struct parse_context *c, const xmlNode *node, const s
 
 		if (action == LIFECYCLE_RENAME_RESTART || (is_dump && i < 2) ||
 			(action == LIFECYCLE_PRESERVE && i == 1))
-			return field_unsupported(c, node, "action '%s' in <%s> is not supported",
+			return field_unsupported(c, NULL, "action '%s' in <%s> is not supported",
 				lifecycle_action_name(action), events[i].element);
 	}
 	return 0;
@@ -115,7 +115,6 @@ static void collect(const struct domain *d, struct seats *s)
 	SIT_ALL(s, &d->controllers, "controller");
 	SIT_ALL(s, &d->nics, "interface");
 	SIT_ALL(s, &d->serials, "serial");
-	SIT_ALL(s, &d->parallels, "parallel");
 	VEC_FOREACH (console, &d->consoles)
 		if (console->target != CHARDEV_TARGET_SERIAL) /* that one is the serial port again */
 			sit(s, &console->info, "console", 0);
@@ -144,8 +143,7 @@ static bool has_own_place(const struct device_address *a)
 	return a->type != ADDRESS_NONE && a->type != ADDRESS_ISA;
 }
 
-static int check_pair(
-	struct parse_context *c, const xmlNode *node, const struct seat *a, const struct seat *b)
+static int check_pair(struct parse_context *c, const struct seat *a, const struct seat *b)
 {
 	const struct device_address *address = &a->info->address;
 	bool same_space = address->type != ADDRESS_DRIVE || a->space == b->space;
@@ -153,20 +151,20 @@ static int check_pair(
 
 	if (has_own_place(address) && same_space && device_address_equal(address, &b->info->address)) {
 		device_address_format(address, text);
-		return field_invalid(c, node, "<%s> and <%s> have the same %s address %s", a->what, b->what,
+		return field_invalid(c, NULL, "<%s> and <%s> have the same %s address %s", a->what, b->what,
 			enum_name(&address_type_names, address->type), text);
 	}
 	if (a->info->boot_order && a->info->boot_order == b->info->boot_order)
-		return field_invalid(c, node, "<%s> and <%s> have the same boot order %u", a->what, b->what,
+		return field_invalid(c, NULL, "<%s> and <%s> have the same boot order %u", a->what, b->what,
 			a->info->boot_order);
 	/* Only those that a user chose: the parts of one USB controller are all called the same. */
 	if (a->info->alias && startswith(a->info->alias, "ua-") && streq(a->info->alias, b->info->alias))
 		return field_invalid(
-			c, node, "<%s> and <%s> have the same alias '%s'", a->what, b->what, a->info->alias);
+			c, NULL, "<%s> and <%s> have the same alias '%s'", a->what, b->what, a->info->alias);
 	return 0;
 }
 
-static int check_seats(struct parse_context *c, const xmlNode *node, const struct domain *d)
+static int check_seats(struct parse_context *c, const struct domain *d)
 {
 	_cleanup_(seats_fini) struct seats s = {0};
 
@@ -174,21 +172,21 @@ static int check_seats(struct parse_context *c, const xmlNode *node, const struc
 	for (size_t i = 0; i < s.all.n; i++) {
 		if (d->os.n_boot > 0 && s.all.items[i].info->boot_order)
 			return field_unsupported(
-				c, node, "boot order of devices and <boot> in <os> cannot be used together");
+				c, NULL, "boot order of devices and <boot> in <os> cannot be used together");
 		for (size_t k = i + 1; k < s.all.n; k++)
-			if (check_pair(c, node, &s.all.items[i], &s.all.items[k]) < 0)
+			if (check_pair(c, &s.all.items[i], &s.all.items[k]) < 0)
 				return -1;
 	}
 	return 0;
 }
 
-static int check_disks(struct parse_context *c, const xmlNode *node, const struct domain *d)
+static int check_disks(struct parse_context *c, const struct domain *d)
 {
 	for (size_t i = 0; i < d->disks.n; i++)
 		for (size_t k = i + 1; k < d->disks.n; k++)
 			if (streq(d->disks.items[i]->target, d->disks.items[k]->target))
 				return field_invalid(
-					c, node, "two disks have the target '%s'", d->disks.items[i]->target);
+					c, NULL, "two disks have the target '%s'", d->disks.items[i]->target);
 	return 0;
 }
 
@@ -221,7 +219,7 @@ static void number_controller(const struct domain *d, struct controller *control
 	controller->index = index;
 }
 
-static int check_controllers(struct parse_context *c, const xmlNode *node, struct domain *d)
+static int check_controllers(struct parse_context *c, struct domain *d)
 {
 	uint32_t last_usb = CONTROLLER_INDEX_NEXT;
 
@@ -237,7 +235,7 @@ static int check_controllers(struct parse_context *c, const xmlNode *node, struc
 
 			if (a->type == b->type && a->index == b->index && !is_companion(a) &&
 				!is_companion(b))
-				return field_invalid(c, node,
+				return field_invalid(c, NULL,
 					"two controllers of type '%s' have the index %u",
 					controller_type_name(a->type), a->index);
 		}
@@ -246,7 +244,7 @@ static int check_controllers(struct parse_context *c, const xmlNode *node, struc
 
 /* ---- character devices ---- */
 
-static int number_ports(struct parse_context *c, const xmlNode *node, struct chardev **items, size_t n)
+static int number_ports(struct parse_context *c, struct chardev **items, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		uint32_t next = 0;
@@ -262,18 +260,17 @@ static int number_ports(struct parse_context *c, const xmlNode *node, struct cha
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = i + 1; k < n; k++)
 			if (items[i]->port == items[k]->port)
-				return field_invalid(c, node, "two <%s> have the port %u",
-					items[i]->kind == CHARDEV_SERIAL ? "serial" : "parallel",
-					items[i]->port);
+				return field_invalid(
+					c, NULL, "two <serial> have the port %u", items[i]->port);
 	return 0;
 }
 
-static int check_chardevs(struct parse_context *c, const xmlNode *node, struct domain *d)
+static int check_chardevs(struct parse_context *c, struct domain *d)
 {
-	if (number_ports(c, node, d->serials.items, d->serials.n) < 0)
+	if (number_ports(c, d->serials.items, d->serials.n) < 0)
 		return -1;
-	if (number_ports(c, node, d->parallels.items, d->parallels.n) < 0)
-		return -1;
+	if (d->os.bios_useserial == TRISTATE_ON && d->serials.n == 0 && d->consoles.n == 0)
+		return field_invalid(c, NULL, "<bios useserial='yes'> needs a serial port");
 	VEC_FOREACH (console, &d->consoles) {
 		console->port = (uint32_t)console_i;
 		console->has_port = true;
@@ -283,48 +280,48 @@ static int check_chardevs(struct parse_context *c, const xmlNode *node, struct d
 			const char *name = d->channels.items[i]->name;
 
 			if (name && streq(name, d->channels.items[k]->name))
-				return field_invalid(c, node, "two channels have the name '%s'", name);
+				return field_invalid(c, NULL, "two channels have the name '%s'", name);
 		}
 	return 0;
 }
 
 /* ---- graphics and the rest ---- */
 
-static int check_graphics(struct parse_context *c, const xmlNode *node, const struct domain *d)
+static int check_graphics(struct parse_context *c, const struct domain *d)
 {
 	unsigned n[GRAPHICS_TYPE_MAX_] = {0}, primaries = 0;
 
 	VEC_FOREACH (graphics, &d->graphics)
 		if (++n[graphics->type] > 1)
-			return field_unsupported(c, node, "two <graphics type='%s'> are not supported",
+			return field_unsupported(c, NULL, "two <graphics type='%s'> are not supported",
 				enum_name(&graphics_type_names, graphics->type));
 	VEC_FOREACH (video, &d->videos) {
 		if (video->type == VIDEO_NONE && d->videos.n > 1)
-			return field_invalid(c, node, "video model 'none' stands beside another one");
+			return field_invalid(c, NULL, "video model 'none' stands beside another one");
 		if (video->primary && ++primaries > 1)
-			return field_invalid(c, node, "two video devices are primary");
+			return field_invalid(c, NULL, "two video devices are primary");
 	}
 	return 0;
 }
 
-static int check_iommu(struct parse_context *c, const xmlNode *node, const struct domain *d)
+static int check_iommu(struct parse_context *c, const struct domain *d)
 {
 	if (d->iommu && d->iommu->intremap == TRISTATE_ON && !streq(d->features.ioapic_driver, "qemu"))
 		return field_unsupported(
-			c, node, "interrupt remapping of <iommu> needs <ioapic driver='qemu'/>");
+			c, NULL, "interrupt remapping of <iommu> needs <ioapic driver='qemu'/>");
 	return 0;
 }
 
+/* `node` would only say that it begins in line 1. */
 int domain_check(struct parse_context *c, const xmlNode *node, void *object)
 {
 	struct domain *d = object;
 
-	if (check_memory(c, node, d) < 0 || check_cpus(c, node, d) < 0 || check_lifecycle(c, node, d) < 0)
+	if (check_memory(c, d) < 0 || check_cpus(c, d) < 0 || check_lifecycle(c, d) < 0)
 		return -1;
-	if (check_disks(c, node, d) < 0 || check_controllers(c, node, d) < 0 ||
-		check_chardevs(c, node, d) < 0)
+	if (check_disks(c, d) < 0 || check_controllers(c, d) < 0 || check_chardevs(c, d) < 0)
 		return -1;
-	if (check_graphics(c, node, d) < 0 || check_iommu(c, node, d) < 0)
+	if (check_graphics(c, d) < 0 || check_iommu(c, d) < 0)
 		return -1;
-	return check_seats(c, node, d);
+	return check_seats(c, d);
 }

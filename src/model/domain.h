@@ -247,7 +247,6 @@ struct graphics {
 	char *socket; /* <listen type='socket'>: path */
 	bool listen_none;
 	char *password;
-	char *password_valid_to;
 	char *keymap;
 	char *share_policy;
 	int32_t websocket; /* 0 none, -1 auto */
@@ -353,7 +352,6 @@ struct domain {
 	VEC(struct controller *) controllers;
 	VEC(struct nic *) nics;
 	VEC(struct chardev *) serials;
-	VEC(struct chardev *) parallels;
 	VEC(struct chardev *) consoles;
 	VEC(struct chardev *) channels;
 	VEC(struct input *) inputs;

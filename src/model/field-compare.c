@@ -7,8 +7,8 @@
 static int differ(struct error *err, const char *what, const char *element, const char *dst, const char *src)
 {
 	return error_set(err, ERROR_UNSUPPORTED_CONFIG,
-		"unsupported configuration: Target domain %s of <%s> '%.200s' does not match source '%.200s'",
-		what, element, dst ? dst : "", src ? src : "");
+		"Target domain %s of <%s> '%.200s' does not match source '%.200s'", what, element,
+		dst ? dst : "", src ? src : "");
 }
 
 static int compare_value(

@@ -17,8 +17,7 @@ static int fail(
 	buf_addv(&text, fmt, ap);
 	if (node)
 		buf_addf(&text, " (line %ld)", xmlGetLineNo(node));
-	return error_set(c->err, code, "%s: %s",
-		code == ERROR_XML ? "XML error" : "unsupported configuration", text.data);
+	return error_set(c->err, code, "%s", text.data);
 }
 
 int field_invalid(struct parse_context *c, const xmlNode *node, const char *fmt, ...)
@@ -128,6 +127,17 @@ static int refuse_word(struct parse_context *c, const struct field *f, const xml
 		c, node, "value '%.80s' of %s is not supported, only: %s", value, where, words.data);
 }
 
+static const char *kind_of(const struct field *f)
+{
+	if (f->words)
+		return f->words;
+	if (f->valid == text_is_path)
+		return "an absolute path";
+	if (f->valid == text_is_word)
+		return "a word of letters, digits and '-._'";
+	return "one line of text";
+}
+
 static int parse_string(
 	struct parse_context *c, const struct field *f, const xmlNode *node, const char *value, void *object)
 {
@@ -138,10 +148,7 @@ static int parse_string(
 		return refuse_word(c, f, node, value);
 	if (f->valid && !f->valid(value)) {
 		describe(f, node, where);
-		return field_invalid(c, node, "%s: '%.80s' is not %s", where, value,
-			f->valid == text_is_path   ? "an absolute path"
-			: f->valid == text_is_word ? "a word"
-						   : "valid");
+		return field_invalid(c, node, "%s: '%.200s' is not %s", where, value, kind_of(f));
 	}
 	replace_string(at(object, f), value);
 	return 0;

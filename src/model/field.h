@@ -77,6 +77,7 @@ struct field {
 	unsigned hex;			 /* numbers: write as 0x with so many digits, at least */
 	const struct enum_names *names;	 /* enum: its words; string: the words it may be */
 	bool (*valid)(const char *text); /* strings: may it be this? */
+	const char *words;		 /* strings: what `valid` asks for, in words: "an address" */
 	const char *constant;
 	const struct table *table;
 	bool (*when)(const void *object);
@@ -193,9 +194,6 @@ bool text_is_word(const char *text);
 bool text_is_path(const char *text);
 bool text_is_line(const char *text);
 
-/*
- * All errors of this room. field_invalid: ERROR_XML, "XML error: ..."; field_unsupported: ERROR_UNSUPPORTED_CONFIG,
- * "unsupported configuration: ...". With a node the text ends in " (line N)".
- */
+/* All errors of this room: ERROR_XML and ERROR_UNSUPPORTED_CONFIG. With a node the text ends in " (line N)". */
 int field_invalid(struct parse_context *c, const xmlNode *node, const char *fmt, ...) _printf_(3, 4);
 int field_unsupported(struct parse_context *c, const xmlNode *node, const char *fmt, ...) _printf_(3, 4);

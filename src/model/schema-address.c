@@ -134,7 +134,8 @@ static int alias_parse(struct parse_context *c, const xmlNode *node, void *objec
 	struct device_info *info = object;
 	_cleanup_free_ char *name = xml_attr(node, "name");
 
-	if (!name || !text_is_word(name))
+	/* In a name that users choose libvirt takes no dot. */
+	if (!name || !text_is_word(name) || (is_user_alias(name) && strchr(name, '.')))
 		return field_invalid(c, node, "element <alias> has no usable attribute 'name'");
 	field_take_attr(node, "name");
 	if (is_user_alias(name) || (c->flags & DOMAIN_PARSE_LIVE))

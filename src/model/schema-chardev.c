@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* <serial>, <parallel>, <console>, <channel>: character devices, and what is at their other end. */
+/* <serial>, <console>, <channel>: character devices, and what is at their other end. */
 #include "schema.h"
 #include "strv.h"
 
@@ -129,7 +129,7 @@ static bool is_host(const char *text)
 
 static const struct field tcp_fields[] = {
 	ATTR_CALL("mode", mode_set, mode_get),
-	ATTR(struct chardev, host, "host", VALUE_STRING, .valid = is_host),
+	ATTR(struct chardev, host, "host", VALUE_STRING, .valid = is_host, .words = "a host"),
 	ATTR(struct chardev, service, "service", VALUE_STRING, .flags = FIELD_REQUIRED,
 		.valid = text_is_word),
 };
@@ -175,11 +175,6 @@ static const struct field serial_target_fields[] = {
 };
 static const struct table serial_target_table = TABLE(serial_target_fields, struct chardev);
 
-static const struct field parallel_target_fields[] = {
-	PORT,
-};
-static const struct table parallel_target_table = TABLE(parallel_target_fields, struct chardev);
-
 static const struct field console_target_fields[] = {
 	ATTR_ENUM(struct chardev, target, "type", console_target_names),
 	PORT,
@@ -193,21 +188,17 @@ static bool is_channel_name(const char *text)
 
 static const struct field channel_target_fields[] = {
 	ATTR_ENUM(struct chardev, target, "type", channel_target_names, .flags = FIELD_REQUIRED),
-	ATTR(struct chardev, name, "name", VALUE_STRING, .valid = is_channel_name),
+	ATTR(struct chardev, name, "name", VALUE_STRING, .valid = is_channel_name,
+		.words = "the name of a channel"),
 	ATTR(struct chardev, state, "state", VALUE_STRING, .flags = FIELD_LIVE | FIELD_HOST),
 };
 static const struct table channel_target_table = TABLE(channel_target_fields, struct chardev);
 
-/* ---- the four elements ---- */
+/* ---- the three elements ---- */
 
 static void serial_init(void *object)
 {
 	((struct chardev *)object)->kind = CHARDEV_SERIAL;
-}
-
-static void parallel_init(void *object)
-{
-	((struct chardev *)object)->kind = CHARDEV_PARALLEL;
 }
 
 static void console_init(void *object)
@@ -263,15 +254,6 @@ static const struct field serial_fields[] = {
 };
 const struct table serial_table =
 	TABLE(serial_fields, struct chardev, .init = serial_init, .finish = chardev_finish);
-
-static const struct field parallel_fields[] = {
-	TYPE,
-	INCLUDE(backend_table, .flags = FIELD_HOST),
-	GROUP("target", parallel_target_table),
-	INLINE(struct chardev, info, info_table),
-};
-const struct table parallel_table =
-	TABLE(parallel_fields, struct chardev, .init = parallel_init, .finish = chardev_finish);
 
 /* An older spelling of <source path=.../> that some tools still read. */
 static int tty_set(struct parse_context *c, const xmlNode *node, void *object, const char *text)

@@ -8,7 +8,7 @@
 static const struct field tpm_backend_fields[] = {
 	ATTR_CONST("type", "emulator", .flags = FIELD_ALWAYS | FIELD_REQUIRED),
 	ATTR(struct tpm, version, "version", VALUE_STRING, .names = &tpm_version_words),
-	ATTR(struct tpm, persistent_state, "persistent_state", VALUE_YES_NO, .flags = FIELD_HOST),
+	ATTR_CONST("persistent_state", "no"), /* the default */
 };
 static const struct table tpm_backend_table = TABLE(tpm_backend_fields, struct tpm);
 
@@ -55,7 +55,7 @@ static int rng_finish(struct parse_context *c, const xmlNode *node, void *object
 	if (!rng->model)
 		replace_string(&rng->model, "virtio");
 	if (is_random(rng) && !rng->path)
-		replace_string(&rng->path, "/dev/urandom");
+		replace_string(&rng->path, "/dev/random");
 	return 0;
 }
 

@@ -39,13 +39,13 @@ static bool is_source(const char *path)
 
 /* `index` numbers the images of a chain in live XML. */
 static const struct field file_source_fields[] = {
-	ATTR(struct disk, source, "file", VALUE_STRING, .valid = is_source),
+	ATTR(struct disk, source, "file", VALUE_STRING, .valid = is_source, .words = "an absolute path"),
 	ATTR_DROPPED("index"),
 };
 static const struct table file_source_table = TABLE(file_source_fields, struct disk);
 
 static const struct field block_source_fields[] = {
-	ATTR(struct disk, source, "dev", VALUE_STRING, .valid = is_source),
+	ATTR(struct disk, source, "dev", VALUE_STRING, .valid = is_source, .words = "an absolute path"),
 	ATTR_DROPPED("index"),
 };
 static const struct table block_source_table = TABLE(block_source_fields, struct disk);
@@ -85,7 +85,8 @@ static bool is_target(const char *name)
 }
 
 static const struct field target_fields[] = {
-	ATTR(struct disk, target, "dev", VALUE_STRING, .flags = FIELD_REQUIRED, .valid = is_target),
+	ATTR(struct disk, target, "dev", VALUE_STRING, .flags = FIELD_REQUIRED, .valid = is_target,
+		.words = "a name such as 'vda' or 'sdb'"),
 	ATTR_ENUM(struct disk, bus, "bus", disk_bus_names),
 	ATTR_ENUM(struct disk, tray, "tray", disk_tray_names, .flags = FIELD_HOST),
 	ATTR(struct disk, removable, "removable", VALUE_ON_OFF),
@@ -202,9 +203,10 @@ static const struct field disk_fields[] = {
 	FLAG(struct disk, shareable, "shareable", .flags = FIELD_HOST),
 	FLAG(struct disk, transient, "transient", .flags = FIELD_HOST),
 	CHILD(struct disk, serial, "serial", VALUE_STRING, .valid = text_is_line),
-	CHILD(struct disk, wwn, "wwn", VALUE_STRING, .valid = is_wwn),
-	CHILD(struct disk, vendor, "vendor", VALUE_STRING, .valid = is_vendor),
-	CHILD(struct disk, product, "product", VALUE_STRING, .valid = is_product),
+	CHILD(struct disk, wwn, "wwn", VALUE_STRING, .valid = is_wwn, .words = "16 hexadecimal digits"),
+	CHILD(struct disk, vendor, "vendor", VALUE_STRING, .valid = is_vendor, .words = "1 to 8 characters"),
+	CHILD(struct disk, product, "product", VALUE_STRING, .valid = is_product,
+		.words = "1 to 16 characters"),
 	INLINE(struct disk, info, info_boot_table),
 };
 const struct table disk_table = TABLE(disk_fields, struct disk, .finish = disk_finish);

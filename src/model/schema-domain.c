@@ -269,7 +269,6 @@ static const struct field devices_fields[] = {
 	LIST(struct domain, controllers, "controller", controller_table),
 	LIST(struct domain, nics, "interface", nic_table),
 	LIST(struct domain, serials, "serial", serial_table),
-	LIST(struct domain, parallels, "parallel", parallel_table),
 	LIST(struct domain, consoles, "console", console_table, .format = consoles_format),
 	LIST(struct domain, channels, "channel", channel_table),
 	LIST(struct domain, inputs, "input", input_table),

@@ -219,8 +219,6 @@ static const struct field graphics_fields[] = {
 	ATTR(struct graphics, share_policy, "sharePolicy", VALUE_STRING, .names = &share_policy_words,
 		.when = is_vnc),
 	ATTR(struct graphics, password, "passwd", VALUE_STRING, .flags = FIELD_SECRET),
-	ATTR(struct graphics, password_valid_to, "passwdValidTo", VALUE_STRING, .flags = FIELD_SECRET,
-		.valid = text_is_line),
 	CUSTOM("listen", listen_parse, listen_format),
 	GROUP("image", image_table, .when = is_spice),
 	GROUP("gl", gl_table, .when = is_spice),

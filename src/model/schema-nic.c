@@ -59,7 +59,8 @@ static bool is_interface(const char *name)
 }
 
 static const struct field bridge_fields[] = {
-	ATTR(struct nic, source, "bridge", VALUE_STRING, .flags = FIELD_REQUIRED, .valid = is_interface),
+	ATTR(struct nic, source, "bridge", VALUE_STRING, .flags = FIELD_REQUIRED, .valid = is_interface,
+		.words = "the name of a network interface"),
 };
 static const struct table bridge_table = TABLE(bridge_fields, struct nic);
 
@@ -70,7 +71,8 @@ static bool is_network_name(const char *name)
 
 /* In live XML the network says which bridge it was. */
 static const struct field network_fields[] = {
-	ATTR(struct nic, source, "network", VALUE_STRING, .flags = FIELD_REQUIRED, .valid = is_network_name),
+	ATTR(struct nic, source, "network", VALUE_STRING, .flags = FIELD_REQUIRED, .valid = is_network_name,
+		.words = "the name of a network"),
 	ATTR_DROPPED("portid"),
 	ATTR_DROPPED("bridge"),
 };
