@@ -84,6 +84,9 @@ static struct chunk *chunk_new(struct error *err)
 	struct chunk *c = NEW(struct chunk);
 
 	c->data = mmap(NULL, CHUNK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* Fewer faults, and fewer pages for direct I/O to pin. */
+	if (c->data != MAP_FAILED)
+		madvise(c->data, CHUNK_SIZE, MADV_HUGEPAGE);
 	if (c->data == MAP_FAILED) {
 		error_errno(err, errno, "no memory for a buffer");
 		free(c);
