@@ -36,23 +36,23 @@ unsigned pci_model_connect(enum controller_model model)
 	return models[model].connect;
 }
 
-static void bus_init(struct pci_bus *bus, enum controller_model model, bool hotplug)
+static void bus_init(struct pci_bus *bus, enum controller_model model)
 {
 	*bus = (struct pci_bus){
 		.model = model,
-		.takes = models[model].takes & ~(hotplug ? 0u : (unsigned)PCI_CONNECT_HOTPLUG),
+		.takes = models[model].takes,
 		.first_slot = models[model].first_slot,
 		.last_slot = models[model].last_slot,
 	};
 }
 
-void pci_set_put(struct pci_set *s, uint32_t index, enum controller_model model, bool hotplug)
+void pci_set_put(struct pci_set *s, uint32_t index, enum controller_model model)
 {
 	const struct pci_bus gap = {.model = CONTROLLER_MODEL_DEFAULT};
 
 	while (s->buses.n <= index)
 		VEC_ADD(&s->buses, gap);
-	bus_init(&s->buses.items[index], model, hotplug);
+	bus_init(&s->buses.items[index], model);
 }
 
 int pci_set_reach(struct pci_set *s, uint32_t index, struct error *err)
@@ -61,7 +61,7 @@ int pci_set_reach(struct pci_set *s, uint32_t index, struct error *err)
 		return error_set(err, ERROR_XML, "Invalid PCI address: bus must be < %d", PCI_BUSES_MAX);
 	for (uint32_t i = 0; i <= index; i++)
 		if (i >= s->buses.n || s->buses.items[i].model == CONTROLLER_MODEL_DEFAULT)
-			pci_set_put(s, i, s->q35 ? CONTROLLER_PCIE_ROOT_PORT : CONTROLLER_PCI_BRIDGE, true);
+			pci_set_put(s, i, s->q35 ? CONTROLLER_PCIE_ROOT_PORT : CONTROLLER_PCI_BRIDGE);
 	return 0;
 }
 
@@ -146,12 +146,12 @@ static bool grow(struct pci_set *s, unsigned connect)
 	if (!s->q35) {
 		if (!(connect & PCI_CONNECT_CONVENTIONAL))
 			return false;
-		pci_set_put(s, n, CONTROLLER_PCI_BRIDGE, true);
+		pci_set_put(s, n, CONTROLLER_PCI_BRIDGE);
 	} else if (connect & (PCI_CONNECT_EXPRESS | PCI_CONNECT_UPSTREAM | PCI_CONNECT_EXPRESS_BRIDGE)) {
-		pci_set_put(s, n, CONTROLLER_PCIE_ROOT_PORT, true);
+		pci_set_put(s, n, CONTROLLER_PCIE_ROOT_PORT);
 	} else if (connect & (PCI_CONNECT_CONVENTIONAL | PCI_CONNECT_BRIDGE)) {
-		pci_set_put(s, n, CONTROLLER_PCIE_ROOT_PORT, true);
-		pci_set_put(s, n + 1, CONTROLLER_PCIE_TO_PCI_BRIDGE, true);
+		pci_set_put(s, n, CONTROLLER_PCIE_ROOT_PORT);
+		pci_set_put(s, n + 1, CONTROLLER_PCIE_TO_PCI_BRIDGE);
 		s->buses.items[n].slots[0].functions = 1;
 	} else {
 		return false;

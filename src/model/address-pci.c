@@ -18,6 +18,7 @@
 struct pass {
 	struct domain *d;
 	struct pci_set set;
+	bool counting;			    /* the first pass: addresses are forgotten after it */
 	VEC(struct device_info *) assigned; /* by this pass */
 };
 
@@ -210,21 +211,47 @@ static int place_builtin(
 	return 0;
 }
 
-/* Functions of the chipset that no device may have; those a controller holds already stay with it. */
-static void hold(struct pass *p, uint32_t slot, unsigned functions)
+/* Functions of the chipset that no device may have, but for those of the controllers that are these functions. */
+static void hold_chipset(struct pass *p)
 {
-	p->set.buses.items[0].slots[slot].functions |= (uint8_t)functions;
+	const struct controller *c;
+	unsigned own = 0;
+
+	if (p->set.q35) {
+		/* LPC bridge, SATA, SMBus */
+		p->set.buses.items[0].slots[0x1f].functions = 1 << 0 | 1 << 3;
+		return;
+	}
+	/* PIIX3: ISA bridge, IDE, USB, power management */
+	if (domain_find_controller(p->d, CONTROLLER_IDE, 0))
+		own |= 1 << 1;
+	c = domain_find_controller(p->d, CONTROLLER_USB, 0);
+	if (c && c->model == CONTROLLER_PIIX3_UHCI)
+		own |= 1 << 2;
+	p->set.buses.items[0].slots[1].functions = (uint8_t)(0xff & ~own);
 }
 
+/*
+ * The first video card has a slot of its own; when that is taken it chooses before all others. Then libvirt's
+ * counting sees it twice, which shows as one root port more, so ours does too.
+ */
 static int place_primary_video(struct pass *p, uint32_t slot, struct error *err)
 {
 	struct video *video = p->d->videos.n ? p->d->videos.items[0] : NULL;
+	struct device_address counted, *at;
+	unsigned connect = video ? video_connect(p->d, video) : 0;
 
-	if (!video || !video_connect(p->d, video) || !is_wanted(&video->info) ||
-		!pci_set_is_free(&p->set, 0, slot))
+	if (!connect || !is_wanted(&video->info))
 		return 0;
-	set_pci(p, &video->info, slot, 0);
-	return pci_set_reserve(&p->set, &video->info.address, PCI_CONNECT_CONVENTIONAL, "video device", err);
+	if (pci_set_is_free(&p->set, 0, slot)) {
+		set_pci(p, &video->info, slot, 0);
+		return pci_set_reserve(
+			&p->set, &video->info.address, PCI_CONNECT_CONVENTIONAL, "video device", err);
+	}
+	at = p->counting ? &counted : &video->info.address;
+	if (!p->counting)
+		VEC_ADD(&p->assigned, &video->info);
+	return pci_set_allocate(&p->set, connect, at, "video device", err);
 }
 
 static bool is_ich9_usb(const struct controller *c)
@@ -266,7 +293,6 @@ static int place_builtins(struct pass *p, struct error *err)
 	if (p->set.q35) {
 		if (place_builtin(p, domain_find_controller(p->d, CONTROLLER_SATA, 0), 0x1f, 2, err) < 0)
 			return -1;
-		hold(p, 0x1f, 1 << 0 | 1 << 2 | 1 << 3); /* LPC bridge, SATA, SMBus */
 		if (place_ich9_usb(p, err) < 0)
 			return -1;
 		VEC_FOREACH (c, &p->d->controllers)
@@ -285,7 +311,6 @@ static int place_builtins(struct pass *p, struct error *err)
 	if (place_builtin(p, domain_find_controller(p->d, CONTROLLER_IDE, 0), 1, 1, err) < 0 ||
 		place_builtin(p, usb, 1, 2, err) < 0)
 		return -1;
-	hold(p, 1, 0xff); /* PIIX3: ISA bridge, IDE, USB, power management */
 	return place_primary_video(p, 2, err);
 }
 
@@ -355,9 +380,10 @@ static int pass_run(struct pass *p, struct error *err)
 	p->set.q35 = domain_is_q35(p->d);
 	VEC_FOREACH (c, &p->d->controllers)
 		if (c->type == CONTROLLER_PCI)
-			pci_set_put(&p->set, c->index, c->model, c->hotplug != TRISTATE_OFF);
+			pci_set_put(&p->set, c->index, c->model);
 	if (p->set.buses.n && pci_set_reach(&p->set, (uint32_t)p->set.buses.n - 1, err) < 0)
 		return -1;
+	hold_chipset(p);
 	if (reserve_all_given(p, err) < 0 || place_builtins(p, err) < 0 || assign_pci_controllers(p, err) < 0)
 		return -1;
 	return each_device(p, assign_device, err);
@@ -395,7 +421,7 @@ static void add_controllers(struct domain *d, const struct pci_set *set)
 
 static int count_buses(struct domain *d, struct error *err)
 {
-	struct pass p = {.d = d};
+	struct pass p = {.d = d, .counting = true};
 	int r = pass_run(&p, err);
 
 	if (r == 0)
@@ -427,19 +453,21 @@ static int mark_multifunction(
 	return 0;
 }
 
-/* Root ports and bridges are told apart by chassis; a port's number is its place. */
+/* Ports and bridges are told apart by chassis; a port's number is its place. */
 static void number_ports(struct domain *d)
 {
 	VEC_FOREACH (c, &d->controllers) {
 		const struct device_address *a = &c->info.address;
+		bool root_port = c->model == CONTROLLER_PCIE_ROOT_PORT;
 
 		if (c->type != CONTROLLER_PCI || c->index == 0)
 			continue;
-		if (c->model == CONTROLLER_PCIE_ROOT_PORT || c->model == CONTROLLER_PCIE_DOWNSTREAM) {
+		if (root_port || c->model == CONTROLLER_PCIE_DOWNSTREAM) {
 			if (c->chassis < 0)
 				c->chassis = (int32_t)c->index;
 			if (c->port < 0)
-				c->port = (int32_t)(a->pci.slot << 3 | a->pci.function);
+				c->port = (int32_t)(root_port ? a->pci.slot << 3 | a->pci.function
+							      : a->pci.slot);
 		} else if (c->model == CONTROLLER_PCI_BRIDGE && c->chassis_nr < 0) {
 			c->chassis_nr = (int32_t)c->index;
 		}

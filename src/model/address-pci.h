@@ -14,7 +14,7 @@ enum pci_connect {
 	PCI_CONNECT_BRIDGE = 1 << 5, /* pci-bridge */
 	PCI_CONNECT_DMI_BRIDGE = 1 << 6,
 	PCI_CONNECT_EXPRESS_BRIDGE = 1 << 7, /* pcie-to-pci-bridge */
-	PCI_CONNECT_HOTPLUG = 1 << 8,	     /* wants, or is, a place for unplugging */
+	PCI_CONNECT_HOTPLUG = 1 << 8,	     /* wants, or is by its model, a place for unplugging */
 };
 
 #define PCI_SLOTS     32
@@ -38,7 +38,7 @@ struct pci_set {
 
 void pci_set_fini(struct pci_set *s);
 /* Make a bus of this model at `index`; those between stay gaps. */
-void pci_set_put(struct pci_set *s, uint32_t index, enum controller_model model, bool hotplug);
+void pci_set_put(struct pci_set *s, uint32_t index, enum controller_model model);
 /* Grow up to `index` with what this machine grows by. */
 int pci_set_reach(struct pci_set *s, uint32_t index, struct error *err);
 bool pci_set_is_free(const struct pci_set *s, uint32_t bus, uint32_t slot);

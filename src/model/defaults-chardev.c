@@ -52,23 +52,19 @@ static int pair_console(struct domain *d, struct error *err)
 	return 0;
 }
 
-static bool port_taken(const struct domain *d, uint32_t port)
-{
-	VEC_FOREACH (serial, &d->serials)
-		if (serial->has_port && serial->port == port)
-			return true;
-	return false;
-}
-
+/* Ports without a number go behind the highest that has one. */
 static void number_serials(struct domain *d)
 {
-	VEC_FOREACH (serial, &d->serials) {
-		if (serial->has_port)
-			continue;
-		while (port_taken(d, serial->port))
-			serial->port++;
-		serial->has_port = true;
-	}
+	uint32_t next = 0;
+
+	VEC_FOREACH (serial, &d->serials)
+		if (serial->has_port && serial->port >= next)
+			next = serial->port + 1;
+	VEC_FOREACH (serial, &d->serials)
+		if (!serial->has_port) {
+			serial->port = next++;
+			serial->has_port = true;
+		}
 }
 
 static void fill_serial_model(struct chardev *serial)

@@ -288,7 +288,7 @@ static void fill_small_devices(struct domain *d)
 	if (d->tpm && d->tpm->model == TPM_DEFAULT)
 		d->tpm->model = TPM_TIS;
 	if (d->tpm && !d->tpm->version)
-		d->tpm->version = xstrdup("2.0");
+		d->tpm->version = xstrdup(d->tpm->model == TPM_TIS ? "1.2" : "2.0");
 }
 
 int defaults_fill_devices(struct domain *d, const struct domain_host *host, struct error *err)

@@ -66,16 +66,44 @@ static int add_scsi(struct argv *a, const struct controller *c)
 
 static int add_sata(struct argv *a, const struct controller *c)
 {
-	json *o = json_pack("s:driver", "ahci", "s:id", c->info.alias, NULL);
+	json *o = json_pack("s:driver", "ich9-ahci", "s:id", c->info.alias, NULL);
 
 	argv_put_pci(a, o, &c->info);
 	return argv_add_device(a, o);
 }
 
+/* The drives' boot indices belong to their controller, by letter. */
+static void put_floppy_boot(struct argv *a, json *o, struct buf *globals)
+{
+	VEC_FOREACH (disk, &a->d->disks) {
+		uint32_t boot = argv_boot_index(a->d, &disk->info);
+		_cleanup_free_ char *key = xasprintf("bootindex%c", 'A' + (int)disk->info.address.drive.unit);
+
+		if (disk->bus != DISK_BUS_FDC || !boot)
+			continue;
+		if (o)
+			argv_put_uint(o, key, boot);
+		else
+			buf_addf(globals, "isa-fdc.%s=%u", key, boot);
+	}
+}
+
 static int add_fdc(struct argv *a, const struct controller *c)
 {
-	(void)c;
-	return argv_add_device(a, json_pack("s:driver", "isa-fdc", NULL));
+	json *o;
+
+	if (controller_is_builtin(a->d, c)) {
+		struct buf b = {0};
+
+		put_floppy_boot(a, NULL, &b);
+		if (b.len)
+			argv_add(a, "-global", "%s", b.data);
+		buf_fini(&b);
+		return 0;
+	}
+	o = json_pack("s:driver", "isa-fdc", NULL);
+	put_floppy_boot(a, o, NULL);
+	return argv_add_device(a, o);
 }
 
 static int add_virtio_serial(struct argv *a, const struct controller *c)
@@ -107,7 +135,8 @@ int argv_controllers(struct argv *a)
 
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
 		VEC_FOREACH (c, &a->d->controllers)
-			if (c->type == order[i].type && !controller_is_builtin(a->d, c) &&
+			if (c->type == order[i].type &&
+				(!controller_is_builtin(a->d, c) || c->type == CONTROLLER_FDC) &&
 				order[i].add(a, c) < 0)
 				return -1;
 	return 0;

@@ -16,6 +16,57 @@ static char *feature_name(const char *name)
 	return text;
 }
 
+/*
+ * Features that a model once had in QEMU and that libvirt says no to unless they are asked for, so that the model
+ * is the same with every QEMU.
+ */
+static const struct {
+	const char *model;
+	bool family; /* names that begin so, too, but for versions ("-v1"), which say exactly what they are */
+	const char *feature;
+} dropped_features[] = {
+	{"Skylake-", true, "mpx"},
+	{"Cascadelake-Server", true, "mpx"},
+	{"Icelake-Server", true, "mpx"},
+	{"Icelake-", true, "intel-pt"},
+	{"EPYC", false, "monitor"},
+	{"EPYC-IBPB", false, "monitor"},
+	{"Dhyana", false, "monitor"},
+	{"Opteron_G3", false, "monitor"},
+};
+
+static bool names_feature(const struct domain_cpu *cpu, const char *name)
+{
+	for (size_t i = 0; i < cpu->features.n; i++)
+		if (streq(cpu->features.items[i].name, name))
+			return true;
+	return false;
+}
+
+static bool has_version(const char *model)
+{
+	size_t n = strlen(model);
+
+	return n > 3 && model[n - 3] == '-' && model[n - 2] == 'v';
+}
+
+static void add_dropped_features(struct argv *a, struct buf *b)
+{
+	const struct domain_cpu *cpu = &a->d->cpu;
+
+	if (cpu->mode != CPU_MODE_CUSTOM || cpu->match == CPU_MATCH_MINIMUM)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(dropped_features); i++) {
+		const char *model = dropped_features[i].model, *feature = dropped_features[i].feature;
+		bool same = streq(cpu->model, model);
+
+		same |= dropped_features[i].family && startswith(cpu->model, model) &&
+			!has_version(cpu->model);
+		if (same && !names_feature(cpu, feature))
+			buf_addf(b, ",%s=off", feature);
+	}
+}
+
 static void add_features(struct argv *a, struct buf *b)
 {
 	const struct domain_cpu *cpu = &a->d->cpu;
@@ -100,6 +151,7 @@ int argv_cpu(struct argv *a)
 
 	if (r == 0) {
 		add_features(a, &b);
+		add_dropped_features(a, &b);
 		add_clocks(a, &b);
 		add_hyperv(a, &b);
 		if (a->d->features.kvm_hidden == TRISTATE_ON)

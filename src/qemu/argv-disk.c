@@ -13,8 +13,11 @@ struct cache_mode {
 	const char *write_cache; /* what the device says to the guest */
 };
 
-/* qemu(1), -drive cache=: the five modes as the three switches they stand for. */
-static const struct cache_mode *cache_mode(enum disk_cache cache)
+/*
+ * qemu(1), -drive cache=: the five modes as the three switches they stand for; NULL leaves them to QEMU. A disk
+ * that other hosts write to must not be cached here.
+ */
+static const struct cache_mode *cache_mode(const struct disk *disk)
 {
 	static const struct cache_mode modes[DISK_CACHE_MAX_] = {
 		[DISK_CACHE_NONE] = {true, false, "on"},
@@ -24,12 +27,14 @@ static const struct cache_mode *cache_mode(enum disk_cache cache)
 		[DISK_CACHE_UNSAFE] = {false, true, "on"},
 	};
 
-	return cache == DISK_CACHE_DEFAULT ? NULL : &modes[cache];
+	if (disk->cache == DISK_CACHE_DEFAULT)
+		return disk->shareable && !disk->readonly ? &modes[DISK_CACHE_NONE] : NULL;
+	return &modes[disk->cache];
 }
 
 static void put_cache(json *o, const struct disk *disk)
 {
-	const struct cache_mode *mode = cache_mode(disk->cache);
+	const struct cache_mode *mode = cache_mode(disk);
 
 	if (mode)
 		json_object_object_add(
@@ -47,7 +52,7 @@ static unsigned node_number(const struct domain *d, const struct disk *disk)
 
 static int check_io(struct argv *a, const struct disk *disk)
 {
-	const struct cache_mode *mode = cache_mode(disk->cache);
+	const struct cache_mode *mode = cache_mode(disk);
 
 	if (disk->io == DISK_IO_NATIVE && !(mode && mode->direct))
 		return error_set(a->err, ERROR_UNSUPPORTED_CONFIG,
@@ -136,8 +141,9 @@ static int put_scsi_place(struct argv *a, json *o, const struct disk *disk)
 		argv_put_uint(o, "scsi-id", at->drive.target);
 		argv_put_uint(o, "lun", at->drive.unit);
 	}
-	if (disk->device != DISK_LUN && !disk->serial)
-		argv_put_string(o, "device_id", id);
+	/* What VPD page 0x83 says when there is no WWN. */
+	if (disk->device != DISK_LUN)
+		argv_put_string(o, "device_id", disk->serial ? disk->serial : id);
 	return 0;
 }
 
@@ -231,7 +237,7 @@ static void put_policies(json *o, const struct disk *disk)
 
 static int add_device(struct argv *a, const struct disk *disk, const char *node)
 {
-	const struct cache_mode *mode = cache_mode(disk->cache);
+	const struct cache_mode *mode = cache_mode(disk);
 	uint32_t boot = argv_boot_index(a->d, &disk->info);
 	json *o = json_pack("s:id", disk->info.alias, "s:drive", node, NULL);
 
@@ -239,7 +245,7 @@ static int add_device(struct argv *a, const struct disk *disk, const char *node)
 		json_object_put(o);
 		return -1;
 	}
-	if (boot)
+	if (boot && disk->bus != DISK_BUS_FDC)
 		argv_put_uint(o, "bootindex", boot);
 	if (disk->shareable)
 		argv_put_bool(o, "share-rw", true);

@@ -84,9 +84,12 @@ static int add_smp(struct argv *a)
 
 int argv_memory(struct argv *a)
 {
-	argv_add(a, "-m", "size=%lluk", (unsigned long long)a->d->memory_kib);
+	/* In whole MiB, upwards, as libvirt does: an image of the one fits the other. */
+	uint64_t kib = (a->d->memory_kib + 1023) / 1024 * 1024;
+
+	argv_add(a, "-m", "size=%lluk", (unsigned long long)kib);
 	if (argv_add_object(a, json_pack("s:qom-type", "memory-backend-ram", "s:id", ram_id(a), "u:size",
-				       a->d->memory_kib * 1024, NULL)) < 0)
+				       kib * 1024, NULL)) < 0)
 		return -1;
 	argv_add(a, "-overcommit", "mem-lock=off");
 	return add_smp(a);

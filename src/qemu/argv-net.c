@@ -12,6 +12,13 @@ static char *driver_name(const char *model)
 	return xstrdup(model);
 }
 
+static void put_fd(json *o, const char *key, int fd)
+{
+	_cleanup_free_ char *text = xasprintf("%d", fd);
+
+	argv_put_string(o, key, text);
+}
+
 static int add_backend(struct argv *a, const struct nic *nic, size_t i)
 {
 	_cleanup_free_ char *id = xasprintf("host%s", nic->info.alias);
@@ -25,21 +32,22 @@ static int add_backend(struct argv *a, const struct nic *nic, size_t i)
 		argv_add_json(a, "-netdev", json_pack("s:type", "user", "s:id", id, NULL));
 		return 0;
 	}
-	if (fd < 0)
+	o = json_pack("s:type", "tap", NULL);
+	if (fd >= 0) {
+		/* As text: QEMU takes a name of a descriptor sent over QMP, too. */
+		put_fd(o, "fd", fd);
+	} else if (a->ctx->monitor_fd < 0) {
+		argv_put_string(o, "ifname", nic->target);
+		argv_put_string(o, "script", "no");
+		argv_put_string(o, "downscript", "no");
+	} else {
+		json_object_put(o);
 		return error_set(a->err, ERROR_UNSUPPORTED_CONFIG,
 			"interface type '%s' is not supported here", nic_type_name(nic->type));
-	o = json_pack("s:type", "tap", NULL);
-	/* As text: a name would be looked up among descriptors sent over QMP. */
-	{
-		_cleanup_free_ char *text = xasprintf("%d", fd);
-
-		argv_put_string(o, "fd", text);
 	}
 	if (vhost >= 0) {
-		_cleanup_free_ char *text = xasprintf("%d", vhost);
-
 		argv_put_bool(o, "vhost", true);
-		argv_put_string(o, "vhostfd", text);
+		put_fd(o, "vhostfd", vhost);
 	}
 	argv_put_string(o, "id", id);
 	argv_add_json(a, "-netdev", o);
@@ -97,7 +105,6 @@ int argv_nics(struct argv *a)
 int argv_vsock(struct argv *a)
 {
 	const struct vsock *v = a->d->vsock;
-	_cleanup_free_ char *fd = NULL;
 	json *o;
 
 	if (!v)
@@ -106,10 +113,8 @@ int argv_vsock(struct argv *a)
 		return error_set(a->err, ERROR_UNSUPPORTED_CONFIG, "the vsock device has no context id yet");
 	o = json_pack(
 		"s:driver", "vhost-vsock-pci", "s:id", v->info.alias, "u:guest-cid", (uint64_t)v->cid, NULL);
-	if (a->ctx->vsock_fd >= 0) {
-		fd = xasprintf("%d", a->ctx->vsock_fd);
-		argv_put_string(o, "vhostfd", fd);
-	}
+	if (a->ctx->vsock_fd >= 0)
+		put_fd(o, "vhostfd", a->ctx->vsock_fd);
 	argv_put_pci(a, o, &v->info);
 	return argv_add_device(a, o);
 }

@@ -10,14 +10,14 @@
 struct argv_context {
 	const char *run_dir;	 /* this VM's directory: secrets, sockets */
 	const char *channel_dir; /* where channels with mode='bind' and no path get their socket */
-	int monitor_fd;		 /* listening UNIX socket for QMP */
-	bool incoming;		 /* -incoming defer: state comes from an image or another host */
-	const int *tap_fds;	 /* one for each nic, -1 where none; may be NULL */
-	const int *vhost_fds;	 /* likewise */
-	int vsock_fd;		 /* opened /dev/vhost-vsock with its CID set */
-	const char *tpm_socket;	 /* swtpm's control socket */
-	bool sandbox;		 /* -sandbox on,... */
-	int64_t now;		 /* seconds since 1970, for clocks that start elsewhere; 0: ask the system */
+	int monitor_fd;	    /* listening UNIX socket for QMP; -1: the line is for reading, not for running */
+	bool incoming;	    /* -incoming defer: state comes from an image or another host */
+	const int *tap_fds; /* one for each nic, -1 where none; may be NULL */
+	const int *vhost_fds;	/* likewise */
+	int vsock_fd;		/* opened /dev/vhost-vsock with its CID set */
+	const char *tpm_socket; /* swtpm's control socket */
+	bool sandbox;		/* -sandbox on,... */
+	int64_t now;		/* seconds since 1970, for clocks that start elsewhere; 0: ask the system */
 };
 
 /*

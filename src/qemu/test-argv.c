@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * XML to command line, held by golden files: tests/golden/argv/NAME.xml -> NAME.argv, or NAME.error when it must be
+ * refused. NAME starting with "7.2-" uses that QEMU's capabilities. With GODWIT_GOLDEN_UPDATE=1 in the
+ * environment the files are rewritten instead; look at the difference before you commit it.
+ *
+ *	test-argv                   all of tests/golden/argv
+ *	test-argv FILE.xml [CAPS]   print the command line for one description
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "argv.h"
+#include "defaults.h"
+#include "file.h"
+#include "tap.h"
+
+#define GOLDEN	     GODWIT_SOURCE_ROOT "/tests/golden"
+#define XML_FILE_MAX (4u << 20)
+
+static const char *canonical_machine(void *userdata, const char *machine)
+{
+	const struct qemu_machine *m = capabilities_find_machine(userdata, machine);
+
+	return m ? m->name : NULL;
+}
+
+static bool has_device(void *userdata, const char *device)
+{
+	return capabilities_has_device(userdata, device);
+}
+
+static struct qemu_capabilities *load_capabilities(const char *path)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_json_ json *o = NULL;
+	struct qemu_capabilities *caps = NULL;
+	struct error err = ERROR_INIT;
+	size_t len;
+
+	if (file_read(AT_FDCWD, path, XML_FILE_MAX, &text, &len, &err) < 0 ||
+		json_parse(text, len, &o, &err) < 0 || capabilities_decode(o, &caps, &err) < 0)
+		fprintf(stderr, "# %s: %s\n", path, err.message);
+	return caps;
+}
+
+/* One argument per line; an option and its value share one. */
+static char *format_argv(const struct strv *v)
+{
+	struct buf b = {0};
+
+	for (size_t i = 0; i < v->n; i++) {
+		bool value = i && v->items[i][0] != '-' && v->items[i - 1][0] == '-';
+
+		buf_addf(&b, "%s%s", i == 0 ? "" : value ? " " : "\n", v->items[i]);
+	}
+	buf_adds(&b, "\n");
+	return buf_take(&b);
+}
+
+static struct domain_host fixed_host(struct qemu_capabilities *caps)
+{
+	return (struct domain_host){
+		.default_emulator = caps->binary,
+		.arch = "x86_64",
+		.canonical_machine = canonical_machine,
+		.has_device = has_device,
+		.userdata = caps,
+		.nvram_dir = "/var/lib/godwit/nvram",
+		.efi_code = "/usr/share/OVMF/OVMF_CODE_4M.fd",
+		.efi_vars = "/usr/share/OVMF/OVMF_VARS_4M.fd",
+		.efi_code_secure = "/usr/share/OVMF/OVMF_CODE_4M.ms.fd",
+		.efi_vars_secure = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd",
+	};
+}
+
+/* Everything that happens to a description between the user and QEMU, twice where it must not matter. */
+static int to_argv(const char *xml, struct qemu_capabilities *caps, char **ret, struct error *err)
+{
+	const struct domain_host host = fixed_host(caps);
+	int tap[] = {19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40};
+	const struct argv_context ctx = {
+		.run_dir = "/run/godwit/vm",
+		.channel_dir = "/run/godwit/vm/channel",
+		.monitor_fd = 3,
+		.tap_fds = tap,
+		.vsock_fd = 5,
+		.tpm_socket = "/run/godwit/vm/swtpm-sock",
+		.sandbox = true,
+		.now = 1700000000,
+	};
+	_cleanup_domain_ struct domain *d = NULL, *again = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct strv argv = {0};
+
+	if (domain_parse(xml, strlen(xml), 0, &d, err) < 0 || domain_fill_defaults(d, &host, err) < 0 ||
+		domain_assign_addresses(d, err) < 0)
+		return -1;
+	text = domain_format(d, DOMAIN_FORMAT_SECURE | DOMAIN_FORMAT_INACTIVE);
+	if (domain_parse(text, strlen(text), 0, &again, err) < 0 ||
+		domain_fill_defaults(again, &host, err) < 0 || domain_assign_addresses(again, err) < 0)
+		return error_prefix(err, "second time");
+	domain_assign_aliases(again);
+	if (argv_build(again, caps, &ctx, &argv, err) < 0)
+		return -1;
+	*ret = format_argv(&argv);
+	strv_fini(&argv);
+	return 0;
+}
+
+static char *read_text(const char *path)
+{
+	char *text = NULL;
+	size_t len;
+
+	return file_read(AT_FDCWD, path, XML_FILE_MAX, &text, &len, NULL) < 0 ? NULL : text;
+}
+
+static void update(const char *name, bool refused, const char *text)
+{
+	_cleanup_close_ int dir = open(GOLDEN "/argv", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_free_ char *now = xasprintf("%s.%s", name, refused ? "error" : "argv"),
+			    *old = xasprintf("%s.%s", name, refused ? "argv" : "error");
+
+	file_replace(dir, now, text, strlen(text), 0644, NULL);
+	file_remove(dir, old, false, NULL);
+}
+
+static void check(const char *name, struct qemu_capabilities *caps)
+{
+	_cleanup_free_ char *xml_path = xasprintf(GOLDEN "/argv/%s.xml", name), *xml = read_text(xml_path);
+	_cleanup_free_ char *argv = NULL, *want_path = NULL, *want = NULL;
+	struct error err = ERROR_INIT;
+	bool refused = to_argv(xml, caps, &argv, &err) < 0;
+
+	if (refused)
+		argv = xasprintf("%s\n", err.message);
+	if (getenv("GODWIT_GOLDEN_UPDATE"))
+		update(name, refused, argv);
+	want_path = xasprintf(GOLDEN "/argv/%s.%s", name, refused ? "error" : "argv");
+	want = read_text(want_path);
+	is_str(argv, want, name);
+}
+
+static int by_name(const struct dirent *e)
+{
+	return endswith(e->d_name, ".xml");
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_(capabilities_free_p) struct qemu_capabilities *caps_10 = NULL, *caps_7 = NULL;
+	struct dirent **entries;
+	int n;
+
+	caps_10 = load_capabilities(argc > 2 ? argv[2] : GOLDEN "/capabilities-10.0.json");
+	if (argc > 1) {
+		_cleanup_free_ char *xml = read_text(argv[1]), *text = NULL;
+		struct error err = ERROR_INIT;
+
+		if (!xml || !caps_10 || to_argv(xml, caps_10, &text, &err) < 0) {
+			fprintf(stderr, "%s: %s\n", argv[1], err.message);
+			return 1;
+		}
+		printf("%s", text);
+		return 0;
+	}
+	caps_7 = load_capabilities(GOLDEN "/capabilities-7.2.json");
+	ok(caps_10 && caps_7, "capabilities load");
+	n = scandir(GOLDEN "/argv", &entries, by_name, alphasort);
+	ok(n >= 60, "at least 60 descriptions");
+	for (int i = 0; i < n; i++) {
+		_cleanup_free_ char *name = xstrndup(entries[i]->d_name, strlen(entries[i]->d_name) - 4);
+
+		check(name, startswith(name, "7.2-") ? caps_7 : caps_10);
+		free(entries[i]);
+	}
+	free(entries);
+	return done_testing();
+}
