@@ -222,15 +222,16 @@ void cli_print_extra(struct cli *cli, const char *fmt, ...)
 
 void cli_print_list(struct cli *cli, struct list_report *l)
 {
-	_cleanup_free_ char *text = list_report_format(l);
-	const char *body = text;
+	_cleanup_free_ char *text = NULL;
 
-	/* --quiet leaves the two lines of the header out, as virsh does */
-	if (cli->quiet && !l->as_json) {
-		for (int lines = 0; lines < 2; lines++)
-			body = strchr(body, '\n') + 1;
-	}
-	fputs(body, stdout);
+	l->headless = cli->quiet;
+	text = list_report_format(l);
+	fputs(text, stdout);
+}
+
+void cli_print_last(struct cli *cli, const char *text)
+{
+	printf("%s%s", text, cli->quiet || cli->json ? "\n" : "");
 }
 
 void cli_print_record(struct cli *cli, struct record *r)

@@ -69,6 +69,8 @@ void rpc_domain_fini(struct rpc_domain *dom);
 /* Standard output. _extra: what only people read; not printed with --quiet, and never with --json. */
 void cli_print(struct cli *cli, const char *fmt, ...) _printf_(2, 3);
 void cli_print_extra(struct cli *cli, const char *fmt, ...) _printf_(2, 3);
+/* A last line whose end is the empty line that virsh prints behind every command. */
+void cli_print_last(struct cli *cli, const char *text);
 void cli_print_list(struct cli *cli, struct list_report *l);
 void cli_print_record(struct cli *cli, struct record *r);
 void cli_print_json(struct cli *cli, json *o);

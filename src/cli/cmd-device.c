@@ -252,7 +252,9 @@ int cmd_domif_getlink(struct cli *cli, const struct arguments *args, struct erro
 
 			cli_print_json(cli, o);
 		} else {
-			cli_print(cli, "%s %s\n", wanted, state);
+			_cleanup_free_ char *line = xasprintf("%s %s", wanted, state);
+
+			cli_print_last(cli, line);
 		}
 		return 0;
 	}
@@ -377,8 +379,10 @@ int cmd_domdisplay(struct cli *cli, const struct arguments *args, struct error *
 			continue;
 		n++;
 		json_object_array_add(uris, json_object_new_string(uri));
-		if (!cli->json)
+		if (!cli->json && arguments_has(args, "all"))
 			cli_print(cli, "%s\n", uri);
+		else if (!cli->json)
+			cli_print_last(cli, uri);
 	}
 	if (cli->json)
 		cli_print_json(cli, uris);

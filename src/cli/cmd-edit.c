@@ -163,9 +163,9 @@ static int show_text(struct cli *cli, const struct metadata *m, const char *what
 		json_object_object_add(o, what, json_object_new_string(text));
 		cli_print_json(cli, o);
 	} else if (text[0]) {
-		cli_print(cli, "%s\n", text);
+		cli_print_last(cli, text);
 	} else {
-		cli_print_extra(cli, "No %s for domain: %s\n", what, m->dom->name);
+		cli_print_extra(cli, "No %s for domain: %s", what, m->dom->name);
 	}
 	return 0;
 }
@@ -192,7 +192,7 @@ int cmd_desc(struct cli *cli, const struct arguments *args, struct error *err)
 	}
 	if (ret < 0)
 		return error_prefix(err, "set the %s of %s", what, dom.name);
-	cli_print_extra(cli, changed ? "Domain %s updated successfully\n" : "Domain %s not changed\n", what);
+	cli_print_extra(cli, changed ? "Domain %s updated successfully" : "Domain %s not changed", what);
 	return 0;
 }
 

@@ -113,23 +113,49 @@ int cmd_cpu_models(struct cli *cli, const struct arguments *args, struct error *
 	return 0;
 }
 
+/* What the emulator can, as virsh does; the older question knows only of the daemon's own limit. */
+static int ask_max_vcpus(struct cli *cli, char *type, int *ret, struct error *err)
+{
+	struct rpc_domain_capabilities_args a = {.virt_type = type ? &type : NULL};
+	struct rpc_string_ret xml = {0};
+	struct client_call call = {.procedure = RPC_CONNECT_GET_DOMAIN_CAPABILITIES,
+		CLIENT_ARGS(rpc_domain_capabilities_args, &a),
+		CLIENT_RET(rpc_string_ret, &xml)};
+	struct rpc_optional_string_args old_a = {.value = type ? &type : NULL};
+	struct rpc_int_ret old = {0};
+	struct client_call old_call = {.procedure = RPC_CONNECT_GET_MAX_VCPUS,
+		CLIENT_ARGS(rpc_optional_string_args, &old_a),
+		CLIENT_RET(rpc_int_ret, &old)};
+
+	if (cli_call(cli, &call, NULL) == 0) {
+		_cleanup_free_ char *text = xml_select(xml.value, "/domainCapabilities/vcpu/@max");
+		uint32_t n;
+		bool known = text && parse_u32(text, &n);
+
+		payload_free((xdrproc_t)xdr_rpc_string_ret, &xml);
+		if (known) {
+			*ret = (int)n;
+			return 0;
+		}
+	}
+	if (cli_call(cli, &old_call, err) < 0)
+		return -1;
+	*ret = old.value;
+	return 0;
+}
+
 int cmd_maxvcpus(struct cli *cli, const struct arguments *args, struct error *err)
 {
-	char *type = (char *)arguments_string(args, "type");
-	struct rpc_optional_string_args a = {.value = type ? &type : NULL};
-	struct rpc_int_ret r = {0};
-	struct client_call call = {.procedure = RPC_CONNECT_GET_MAX_VCPUS,
-		CLIENT_ARGS(rpc_optional_string_args, &a),
-		CLIENT_RET(rpc_int_ret, &r)};
+	int max;
 
-	if (cli_call(cli, &call, err) < 0)
+	if (ask_max_vcpus(cli, (char *)arguments_string(args, "type"), &max, err) < 0)
 		return error_prefix(err, "most vCPUs of a VM");
 	if (cli->json) {
-		_cleanup_json_ json *o = json_pack("i:max_vcpus", (int64_t)r.value, NULL);
+		_cleanup_json_ json *o = json_pack("i:max_vcpus", (int64_t)max, NULL);
 
 		cli_print_json(cli, o);
 	} else {
-		cli_print(cli, "%d\n", r.value);
+		cli_print(cli, "%d\n", max);
 	}
 	return 0;
 }

@@ -152,24 +152,29 @@ static int print_table(
 	return 0;
 }
 
-/* Only ids, UUIDs, names and titles, one VM a line. */
+/* Only UUIDs, ids, names and titles, one VM a line. */
 static void print_lines(struct cli *cli, const struct arguments *args, struct listed *listed, size_t n)
 {
+	bool only_ids = !arguments_has(args, "name") && !arguments_has(args, "uuid");
+
 	for (size_t i = 0; i < n; i++) {
 		const struct rpc_domain *dom = listed[i].dom;
 		const char *space = "";
 		char uuid[UUID_TEXT_MAX];
 
-		if (arguments_has(args, "id")) {
-			if (dom->id >= 0)
-				cli_print(cli, "%d", dom->id);
-			else
-				cli_print(cli, "-");
-			space = " ";
-		}
+		/* ids alone are of those that have one */
+		if (only_ids && dom->id < 0)
+			continue;
 		if (arguments_has(args, "uuid")) {
 			uuid_format((const uint8_t *)dom->uuid, uuid);
-			cli_print(cli, "%s%s", space, uuid);
+			cli_print(cli, "%s", uuid);
+			space = " ";
+		}
+		if (arguments_has(args, "id")) {
+			if (dom->id >= 0)
+				cli_print(cli, "%s%d", space, dom->id);
+			else
+				cli_print(cli, "%s-", space);
 			space = " ";
 		}
 		if (arguments_has(args, "name")) {

@@ -23,12 +23,14 @@ static int print_answer(struct cli *cli, const struct arguments *args, const cha
 	shown = only_return ? json_get(o, "return") : o;
 	if (!shown)
 		return error_set(err, ERROR_QEMU, "QEMU's answer has no return value: %s", answer);
-	if (pretty)
+	if (cli->json)
 		cli_print_json(cli, shown);
 	else
-		cli_print(cli, "%s\n",
-			json_object_to_json_string_ext(
-				shown, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+		cli_print_last(
+			cli, json_object_to_json_string_ext(shown,
+				     pretty ? JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+						      JSON_C_TO_STRING_NOSLASHESCAPE
+					    : JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	return 0;
 }
 
@@ -56,7 +58,7 @@ int cmd_qemu_monitor_command(struct cli *cli, const struct arguments *args, stru
 	if (cli_call(cli, &call, err) < 0)
 		return error_prefix(err, "monitor of %s", dom.name);
 	if (hmp)
-		cli_print(cli, "%s%s", r.value, endswith(r.value, "\n") ? "" : "\n");
+		cli_print(cli, "%s\n", r.value);
 	else
 		ret = print_answer(cli, args, r.value, err);
 	payload_free((xdrproc_t)xdr_rpc_string_ret, &r);

@@ -268,9 +268,9 @@ int cmd_managedsave_remove(struct cli *cli, const struct arguments *args, struct
 		(saved && cli_call_domain_flags(cli, RPC_DOMAIN_MANAGED_SAVE_REMOVE, &dom, 0, err) < 0))
 		return error_prefix(err, "remove the managed save of %s", dom.name);
 	if (saved)
-		cli_print_extra(cli, "Removed managedsave image for domain '%s'\n", dom.name);
+		cli_print_extra(cli, "Removed managedsave image for domain '%s'", dom.name);
 	else
-		cli_print_extra(cli, "Domain '%s' has no manage save image; removal skipped\n", dom.name);
+		cli_print_extra(cli, "Domain '%s' has no manage save image; removal skipped", dom.name);
 	return 0;
 }
 

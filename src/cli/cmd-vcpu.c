@@ -95,8 +95,8 @@ static void add_vcpu(struct cli *cli, const struct vcpu_view *v, struct record *
 		record_shown_as(r, "CPU:", "cpu", json_object_new_int(info->cpu),
 			info->cpu >= 0 ? "%d" : "N/A", info->cpu);
 		record_string(r, "State:", "state", vcpu_state_name(info->state));
-		record_shown_as(r, "CPU time:", "cpu_time_ns", json_object_new_uint64(info->cpu_time_ns),
-			"%.1fs", (double)info->cpu_time_ns / 1e9);
+		record_shown_as(r, info->cpu_time_ns ? "CPU time:" : NULL, "cpu_time_ns",
+			json_object_new_uint64(info->cpu_time_ns), "%.1fs", (double)info->cpu_time_ns / 1e9);
 	} else {
 		record_shown_as(r, "CPU:", "cpu", NULL, "N/A");
 		record_shown_as(r, "State:", "state", NULL, "N/A");

@@ -123,7 +123,7 @@ char *list_report_format(struct list_report *l)
 	for (size_t i = 0; i < l->columns; i++) {
 		if (!l->titles[i])
 			continue;
-		widths[i] = text_width(l->titles[i]);
+		widths[i] = l->headless ? 0 : text_width(l->titles[i]);
 		for (size_t c = i; c < l->n_cells; c += l->columns) {
 			size_t width = l->cells[c] ? text_width(l->cells[c]) : 0;
 
@@ -132,10 +132,12 @@ char *list_report_format(struct list_report *l)
 		}
 		total += widths[i] + 3;
 	}
-	add_line(&out, l, l->titles, widths);
-	for (size_t i = 0; i < total; i++)
-		buf_adds(&out, "-");
-	buf_adds(&out, "\n");
+	if (!l->headless) {
+		add_line(&out, l, l->titles, widths);
+		for (size_t i = 0; i < total; i++)
+			buf_adds(&out, "-");
+		buf_adds(&out, "\n");
+	}
 	for (size_t c = 0; c < l->n_cells; c += l->columns)
 		add_line(&out, l, l->cells + c, widths);
 	return buf_take(&out);

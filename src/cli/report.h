@@ -15,6 +15,7 @@
 
 struct list_report {
 	bool as_json;
+	bool headless; /* rows only; set before formatting */
 	char **titles; /* NULL title: in JSON only */
 	char **keys;
 	size_t columns;
