@@ -22,6 +22,22 @@ void domain_free(struct domain *d)
 	free(d);
 }
 
+/*
+ * What is written must be readable again, after a restart too: escaping makes a text up to six times as long, and
+ * defaults and addresses are still to come. Documents much shorter than the limit cannot reach it.
+ */
+static int check_size(const struct domain *d, size_t len, struct error *err)
+{
+	_cleanup_free_ char *xml = NULL;
+
+	if (len < XML_TEXT_MAX / 8)
+		return 0;
+	xml = domain_format(d, DOMAIN_FORMAT_SECURE);
+	if (strlen(xml) > XML_TEXT_MAX - XML_TEXT_MAX / 8)
+		return error_set(err, ERROR_XML, "the description of domain '%s' is too long", d->name);
+	return 0;
+}
+
 int domain_parse(const char *xml, size_t len, unsigned flags, struct domain **ret, struct error *err)
 {
 	_cleanup_xml_ xmlDoc *doc = NULL;
@@ -33,6 +49,8 @@ int domain_parse(const char *xml, size_t len, unsigned flags, struct domain **re
 	d = domain_new();
 	d->vcpus_current = 0; /* "not said": as many as there are */
 	if (table_parse(&c, &domain_table, xmlDocGetRootElement(doc), d) < 0)
+		return -1;
+	if (check_size(d, len, err) < 0)
 		return -1;
 	*ret = TAKE_PTR(d);
 	return 0;

@@ -208,10 +208,10 @@ static int seclabel_parse_one(struct parse_context *c, const xmlNode *node, stru
 		d->seclabel_none = true;
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		field_take_attr(node, known[i]);
-	if (c->flags & DOMAIN_PARSE_LIVE)
-		XML_FOREACH (child, node)
-			if (xml_is(child, "label") || xml_is(child, "imagelabel"))
-				field_take_child(child);
+	/* What the labels came to be, in live XML. */
+	XML_FOREACH (child, node)
+		if (xml_is(child, "label") || xml_is(child, "imagelabel"))
+			field_take_child(child);
 	return field_check_rest(c, node, false);
 }
 
