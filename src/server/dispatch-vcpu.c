@@ -10,17 +10,17 @@
 #include "param-list.h"
 #include "stats.h"
 
-#define HOST_CPUS_MAX (RPC_CPUMAP_MAX * 8)
+#define AFFINITY_CPUS (RPC_CPUMAP_MAX * 8)
 
 /* The host CPUs a thread may use, as a bitmap of `len` bytes; 0 is this process, for VMs that are off. */
 static void read_affinity(pid_t tid, uint8_t *map, size_t len)
 {
-	cpu_set_t *set = CPU_ALLOC(HOST_CPUS_MAX);
-	size_t size = CPU_ALLOC_SIZE(HOST_CPUS_MAX);
+	cpu_set_t *set = CPU_ALLOC(AFFINITY_CPUS);
+	size_t size = CPU_ALLOC_SIZE(AFFINITY_CPUS);
 
 	memset(map, 0, len);
 	if (set && sched_getaffinity(tid, size, set) == 0)
-		for (size_t i = 0; i < len * 8 && i < HOST_CPUS_MAX; i++)
+		for (size_t i = 0; i < len * 8 && i < AFFINITY_CPUS; i++)
 			if (CPU_ISSET_S(i, size, set))
 				map[i / 8] |= (uint8_t)(1u << i % 8);
 	CPU_FREE(set);

@@ -8,9 +8,6 @@ struct call;
 void handle_connect_open(struct call *call);
 void handle_connect_close(struct call *call);
 void handle_connect_get_type(struct call *call);
-void handle_connect_get_version(struct call *call);
-void handle_connect_get_max_vcpus(struct call *call);
-void handle_connect_get_capabilities(struct call *call);
 void handle_connect_get_hostname(struct call *call);
 void handle_connect_supports_feature(struct call *call);
 void handle_auth_list(struct call *call);
@@ -18,12 +15,15 @@ void handle_connect_get_uri(struct call *call);
 void handle_connect_domain_xml_to_native(struct call *call);
 void handle_connect_is_secure(struct call *call);
 void handle_connect_get_lib_version(struct call *call);
-void handle_connect_get_sysinfo(struct call *call);
-void handle_connect_get_cpu_model_names(struct call *call);
-void handle_connect_get_domain_capabilities(struct call *call);
 void handle_accept(struct call *call);
 
 /* ---- dispatch-host.c ---- */
+void handle_connect_get_version(struct call *call);
+void handle_connect_get_max_vcpus(struct call *call);
+void handle_connect_get_capabilities(struct call *call);
+void handle_connect_get_sysinfo(struct call *call);
+void handle_connect_get_cpu_model_names(struct call *call);
+void handle_connect_get_domain_capabilities(struct call *call);
 void handle_node_get_info(struct call *call);
 void handle_node_get_cells_free_memory(struct call *call);
 void handle_node_get_free_memory(struct call *call);

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "host.h"
 #include "list.h"
 #include "server.h"
 
@@ -21,6 +22,7 @@ struct server_listener {
 struct server {
 	sd_event *loop;
 	struct registry *registry;
+	struct host *host;
 	struct server_settings settings; /* strings owned */
 	gid_t group;
 	bool has_group;

@@ -245,7 +245,8 @@ int server_open(sd_event *loop, struct registry *registry, const struct server_s
 		error_errno(err, -r, "set up the server");
 		goto fail;
 	}
-	if (find_group(server, settings->group, err) < 0 || take_inherited(server, err) < 0)
+	if (host_open("/", &server->host, err) < 0 || find_group(server, settings->group, err) < 0 ||
+		take_inherited(server, err) < 0)
 		goto fail;
 	for (size_t i = 0; i < settings->n_sockets; i++)
 		if (listen_on(server, &settings->sockets[i], err) < 0)
@@ -272,6 +273,7 @@ void server_close(struct server *server)
 		session_close(s);
 	sd_event_source_disable_unref(server->reaper);
 	sd_event_source_disable_unref(server->accept_again);
+	host_close(server->host);
 	free((char *)server->settings.hostname);
 	free((char *)server->settings.uri);
 	free(server);
