@@ -23,7 +23,7 @@ static int use_session(struct paths *p, struct error *err)
 {
 	const char *home = getenv("HOME");
 	_cleanup_free_ char *run = xasprintf("/run/user/%u/godwit", (unsigned)getuid());
-	_cleanup_free_ char *etc = NULL, *state = NULL, *cache = NULL;
+	_cleanup_free_ char *etc = NULL, *state = NULL;
 
 	if (!home || home[0] != '/')
 		return error_set(err, ERROR_INVALID_ARGUMENT, "HOME is not set: use --root DIR");

@@ -9,6 +9,8 @@
 
 /* ---- messages ---- */
 
+static int fail(struct parse_context *c, enum error_code code, const xmlNode *node, const char *fmt,
+	va_list ap) _printf_(4, 0);
 static int fail(
 	struct parse_context *c, enum error_code code, const xmlNode *node, const char *fmt, va_list ap)
 {

@@ -15,6 +15,7 @@ void param_list_fini(struct param_list *l)
 }
 
 /* Add one of the type, named by `fmt`; its value is for the caller to set. */
+static rpc_param_value *add(struct param_list *l, int type, const char *fmt, va_list ap) _printf_(3, 0);
 static rpc_param_value *add(struct param_list *l, int type, const char *fmt, va_list ap)
 {
 	struct buf name = {0};
