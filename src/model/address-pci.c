@@ -195,19 +195,19 @@ static void set_pci(struct pass *p, struct device_info *info, uint32_t slot, uin
 static int place_builtin(
 	struct pass *p, struct controller *c, uint32_t slot, uint32_t function, struct error *err)
 {
-	const struct device_address *a = &c->info.address;
-	char name[32];
+	const struct device_address *a;
 
 	if (!c)
 		return 0;
-	snprintf(name, sizeof(name), "%s", controller_type_name(c->type));
+	a = &c->info.address;
 	if (is_wanted(&c->info)) {
 		set_pci(p, &c->info, slot, function);
-		return pci_set_reserve(&p->set, &c->info.address, PCI_CONNECT_CONVENTIONAL, name, err);
+		return pci_set_reserve(
+			&p->set, a, PCI_CONNECT_CONVENTIONAL, controller_type_name(c->type), err);
 	}
 	if (a->pci.domain || a->pci.bus || a->pci.slot != slot || a->pci.function != function)
 		return error_set(err, ERROR_INTERNAL, "Primary %s controller must have PCI address 0:0:%x.%x",
-			name, slot, function);
+			controller_type_name(c->type), slot, function);
 	return 0;
 }
 

@@ -2,6 +2,8 @@
 /* Network interfaces and the vsock device on the command line. */
 #include "argv-internal.h"
 
+#define VSOCK_FIRST_CID 3 /* lower ones are reserved, vsock(7) */
+
 /* Name of the QEMU device for a model of libvirt's, its virtio flavours included. */
 static char *driver_name(const char *model)
 {
@@ -109,7 +111,7 @@ int argv_vsock(struct argv *a)
 
 	if (!v)
 		return 0;
-	if (v->cid < 3)
+	if (v->cid < VSOCK_FIRST_CID && a->ctx->monitor_fd >= 0)
 		return error_set(a->err, ERROR_UNSUPPORTED_CONFIG, "the vsock device has no context id yet");
 	o = json_pack(
 		"s:driver", "vhost-vsock-pci", "s:id", v->info.alias, "u:guest-cid", (uint64_t)v->cid, NULL);

@@ -51,7 +51,7 @@ int argv_add_object(struct argv *a, json *o)
 
 int argv_need_feature(struct argv *a, const char *feature, const char *what)
 {
-	if (strv_contains(&a->caps->features, feature))
+	if (capabilities_has_feature(a->caps, feature))
 		return 0;
 	return error_set(a->err, ERROR_UNSUPPORTED_CONFIG, "%s: %s does not have it", what, a->caps->binary);
 }
@@ -214,14 +214,17 @@ static void add_tail(struct argv *a)
 {
 	if (a->ctx->incoming)
 		argv_add(a, "-incoming", "defer");
-	if (a->ctx->sandbox)
+	if (a->ctx->sandbox && capabilities_has_feature(a->caps, "sandbox"))
 		argv_add(a, "-sandbox",
 			"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 	argv_add(a, "-msg", "timestamp=on");
 }
 
-static int check_accelerator(struct argv *a)
+static int check_basics(struct argv *a)
 {
+	if (argv_need_feature(a, "device-json", "-device with JSON") < 0 ||
+		argv_need_feature(a, "object-json", "-object with JSON") < 0)
+		return -1;
 	if (a->d->type == DOMAIN_TYPE_KVM && !a->caps->kvm_usable)
 		return error_set(a->err, ERROR_UNSUPPORTED_CONFIG,
 			"domain type 'kvm': this host cannot run guests under KVM (type 'qemu' can run)");
@@ -235,7 +238,7 @@ static int build(struct argv *a)
 		argv_memballoon, argv_rngs, argv_panics, argv_vsock};
 
 	add_identity(a);
-	if (check_accelerator(a) < 0 || argv_firmware(a) < 0 || argv_machine(a) < 0 || argv_cpu(a) < 0 ||
+	if (check_basics(a) < 0 || argv_firmware(a) < 0 || argv_machine(a) < 0 || argv_cpu(a) < 0 ||
 		argv_memory(a) < 0)
 		return -1;
 	add_environment(a);

@@ -18,6 +18,8 @@
 
 #define GOLDEN	     GODWIT_SOURCE_ROOT "/tests/golden"
 #define XML_FILE_MAX (4u << 20)
+#define NICS_MAX     64
+#define FIRST_TAP_FD 19
 
 static const char *canonical_machine(void *userdata, const char *machine)
 {
@@ -79,7 +81,7 @@ static struct domain_host fixed_host(struct qemu_capabilities *caps)
 static int to_argv(const char *xml, struct qemu_capabilities *caps, char **ret, struct error *err)
 {
 	const struct domain_host host = fixed_host(caps);
-	int tap[] = {19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40};
+	int tap[NICS_MAX];
 	const struct argv_context ctx = {
 		.run_dir = "/run/godwit/vm",
 		.channel_dir = "/run/godwit/vm/channel",
@@ -94,6 +96,8 @@ static int to_argv(const char *xml, struct qemu_capabilities *caps, char **ret, 
 	_cleanup_free_ char *text = NULL;
 	struct strv argv = {0};
 
+	for (int i = 0; i < NICS_MAX; i++)
+		tap[i] = FIRST_TAP_FD + i;
 	if (domain_parse(xml, strlen(xml), 0, &d, err) < 0 || domain_fill_defaults(d, &host, err) < 0 ||
 		domain_assign_addresses(d, err) < 0)
 		return -1;
