@@ -110,8 +110,12 @@ static int save_state(struct image_save *s, struct error *err)
 	case IMAGE_FORMAT_ZSTD:
 		return save_zstd(s, err);
 	case IMAGE_FORMAT_SPARSE:
-		return mapped_ram_save(
-			s->writer, s->options.stream_fd, s->stream_offset, &s->data_end, s->progress, err);
+		if (mapped_ram_save(s->writer, s->options.stream_fd, s->stream_offset, &s->data_end,
+			    s->progress, err) == 0)
+			return 0;
+		if (err && err->code == ERROR_UNSUPPORTED_CONFIG)
+			error_prefix(err, "format sparse cannot hold this state, raw and zstd can");
+		return -1;
 	case IMAGE_FORMAT_GZIP:
 	case IMAGE_FORMAT_BZIP2:
 	case IMAGE_FORMAT_XZ:

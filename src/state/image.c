@@ -142,7 +142,8 @@ int image_layout_decode(const uint8_t header[IMAGE_HEADER_SIZE], const char *nam
 	l.cookie_offset = get_u32(header + 32, l.swapped);
 	if (l.version < 1 || l.version > VERSION)
 		return error_set(err, ERROR_DAMAGED,
-			"image %s has a header of version %u, which is not known", name, l.version);
+			"image %s has a header of version %u, which is not known", name,
+			get_u32(header + 16, false));
 	/* Version 1 knew neither compression nor cookies. */
 	if (l.version == 1)
 		l.format = IMAGE_FORMAT_RAW, l.cookie_offset = 0;
@@ -313,14 +314,15 @@ static int read_header(
 	return parse_region(region, l, name, ret, err);
 }
 
-int image_read_header(int fd, const char *name, struct image_header *ret, struct error *err)
+static int read_image(
+	int fd, const char *name, bool *ret_altered, struct image_header *ret, struct error *err)
 {
 	struct image_layout l;
 	struct trailer t = {0};
 	int r;
 
 	*ret = (struct image_header){0};
-	if (image_open(fd, name, &l, &t, NULL, err) < 0)
+	if (image_open(fd, name, &l, &t, ret_altered, err) < 0)
 		return -1;
 	r = read_header(fd, name, &l, ret, err);
 	ret->has_trailer = t.stream_offset != 0;
@@ -328,6 +330,17 @@ int image_read_header(int fd, const char *name, struct image_header *ret, struct
 	if (r < 0)
 		image_header_fini(ret);
 	return r;
+}
+
+int image_read_header(int fd, const char *name, struct image_header *ret, struct error *err)
+{
+	return read_image(fd, name, NULL, ret, err);
+}
+
+int image_peek_header(
+	int fd, const char *name, struct image_header *ret, bool *ret_altered, struct error *err)
+{
+	return read_image(fd, name, ret_altered, ret, err);
 }
 
 static int write_durably(

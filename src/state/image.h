@@ -46,6 +46,13 @@ void image_header_fini(struct image_header *h);
 int image_read_header(int fd, const char *name, struct image_header *ret, struct error *err);
 
 /*
+ * The same, but a header that was altered, and can still be read, is no error: for showing an image's XML to somebody who
+ * decides whether to accept it with image_write_header. Nothing is to be started from it.
+ */
+int image_peek_header(
+	int fd, const char *name, struct image_header *ret, bool *ret_altered, struct error *err);
+
+/*
  * Put another XML and running state into an existing image in place, durably, and bring the trailer's header
  * checksum up to date. ERROR_OPERATION_INVALID when the XML does not fit into the padded region.
  */
