@@ -7,10 +7,14 @@
 #include "host.h"
 #include "server-internal.h"
 
-/* Model and domain of interpretation, each with the NUL that libvirt counts in. */
+/*
+ * Model and domain of interpretation, each with the NUL that libvirt counts in. Not literals: libtirpc's xdr_char writes
+ * back what it encodes.
+ */
 void handle_node_get_security_model(struct call *call)
 {
-	rpc_security_model_ret ret = {{sizeof("none"), (char *)"none"}, {sizeof("0"), (char *)"0"}};
+	char model[] = "none", doi[] = "0";
+	rpc_security_model_ret ret = {{sizeof(model), model}, {sizeof(doi), doi}};
 
 	call_reply(call, &ret);
 }

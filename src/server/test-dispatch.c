@@ -228,6 +228,26 @@ static void test_empty(void)
 	tear_down();
 }
 
+static void test_security(void)
+{
+	rpc_security_label_ret label = {0};
+	rpc_security_model_ret model = {0};
+	rpc_domain_args dom = {guest()};
+	struct client c;
+
+	set_up();
+	c = client_open(loop, server, true);
+	is_int(client_ask(&c, RPC_NODE_GET_SECURITY_MODEL, NULL, NULL, (xdrproc_t)xdr_rpc_security_model_ret, &model), 0,
+		"security model");
+	ok(model.model.model_len == 5 && memcmp(model.model.model_val, "none", 5) == 0, "none");
+	payload_free((xdrproc_t)xdr_rpc_security_model_ret, &model);
+	is_int(ASK(&c, RPC_DOMAIN_GET_SECURITY_LABEL, rpc_domain_args, &dom, rpc_security_label_ret, &label), 0, "security label");
+	ok(label.label.label_len == 1 && label.label.label_val[0] == '\0', "empty");
+	payload_free((xdrproc_t)xdr_rpc_security_label_ret, &label);
+	client_close(&c);
+	tear_down();
+}
+
 static int next_event(struct client *c, xdrproc_t coder, void *ret)
 {
 	_cleanup_(buf_fini) struct buf payload = {0};
@@ -483,6 +503,7 @@ int main(void)
 	test_save();
 	test_life();
 	test_empty();
+	test_security();
 	test_events();
 	test_all_events();
 	test_monitor_events();
