@@ -9,6 +9,34 @@
 
 /* ---- messages ---- */
 
+/* Bytes of the UTF-8 sequence at `s`; 0 when it is cut off or none. */
+static size_t sequence_length(const char *s)
+{
+	unsigned char c = (unsigned char)*s;
+	size_t len = c < 0x80		  ? 1
+		     : (c & 0xe0) == 0xc0 ? 2
+		     : (c & 0xf0) == 0xe0 ? 3
+		     : (c & 0xf8) == 0xf0 ? 4
+					  : 0;
+
+	for (size_t i = 1; i < len; i++)
+		if (((unsigned char)s[i] & 0xc0) != 0x80)
+			return 0;
+	return len;
+}
+
+/* Messages quote what they are about, whatever it is, and cut it anywhere: make one line of UTF-8 of it. */
+static void make_line(struct buf *text)
+{
+	for (size_t i = 0; i < text->len;) {
+		size_t len = sequence_length(text->data + i);
+
+		if (len == 0 || (unsigned char)text->data[i] < ' ' || text->data[i] == 0x7f)
+			text->data[i] = len == 0 ? '?' : ' ';
+		i += len ? len : 1;
+	}
+}
+
 static int fail(struct parse_context *c, enum error_code code, const xmlNode *node, const char *fmt,
 	va_list ap) _printf_(4, 0);
 static int fail(
@@ -17,6 +45,7 @@ static int fail(
 	_cleanup_(buf_fini) struct buf text = {0};
 
 	buf_addv(&text, fmt, ap);
+	make_line(&text);
 	if (node)
 		buf_addf(&text, " (line %ld)", xmlGetLineNo(node));
 	return error_set(c->err, code, "%s", text.data);
