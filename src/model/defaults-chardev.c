@@ -23,6 +23,12 @@ static bool is_serial_console(const struct chardev *console)
 	return console->target == CHARDEV_TARGET_DEFAULT || console->target == CHARDEV_TARGET_SERIAL;
 }
 
+static bool is_isa(const struct chardev *serial)
+{
+	return serial->target == CHARDEV_TARGET_DEFAULT || serial->target == CHARDEV_TARGET_SERIAL ||
+	       serial->target == CHARDEV_TARGET_ISA_SERIAL;
+}
+
 static void insert_first_console(struct domain *d, struct chardev *console)
 {
 	VEC_ADD(&d->consoles, console);
@@ -37,7 +43,8 @@ static int pair_console(struct domain *d, struct error *err)
 
 	if (first && is_serial_console(first) && d->serials.n == 0)
 		VEC_ADD(&d->serials, copy_backend(first, CHARDEV_SERIAL));
-	if (d->serials.n && (!first || !is_serial_console(first)))
+	/* Only an ISA port, the one firmware and kernels use, shows up as a console by itself. */
+	if (d->serials.n && is_isa(d->serials.items[0]) && (!first || !is_serial_console(first)))
 		insert_first_console(d, copy_backend(d->serials.items[0], CHARDEV_CONSOLE));
 	VEC_FOREACH (console, &d->consoles) {
 		if (is_serial_console(console)) {
@@ -69,7 +76,7 @@ static void number_serials(struct domain *d)
 
 static void fill_serial_model(struct chardev *serial)
 {
-	if (serial->target == CHARDEV_TARGET_DEFAULT || serial->target == CHARDEV_TARGET_SERIAL)
+	if (is_isa(serial))
 		serial->target = CHARDEV_TARGET_ISA_SERIAL;
 	if (serial->target_model)
 		return;

@@ -5,7 +5,8 @@
  * environment the files are rewritten instead; look at the difference before you commit it.
  *
  *	test-argv                   all of tests/golden/argv
- *	test-argv FILE.xml [CAPS]   print the command line for one description
+ *	test-argv FILE.xml          print the command line for one description
+ *	test-argv --define FILE.xml print the definition we would keep
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -77,6 +78,19 @@ static struct domain_host fixed_host(struct qemu_capabilities *caps)
 	};
 }
 
+/* The definition that would be kept. */
+static int to_definition(const char *xml, struct qemu_capabilities *caps, char **ret, struct error *err)
+{
+	const struct domain_host host = fixed_host(caps);
+	_cleanup_domain_ struct domain *d = NULL;
+
+	if (domain_parse(xml, strlen(xml), 0, &d, err) < 0 || domain_fill_defaults(d, &host, err) < 0 ||
+		domain_assign_addresses(d, err) < 0)
+		return -1;
+	*ret = domain_format(d, DOMAIN_FORMAT_SECURE | DOMAIN_FORMAT_INACTIVE);
+	return 0;
+}
+
 /* Everything that happens to a description between the user and QEMU, twice where it must not matter. */
 static int to_argv(const char *xml, struct qemu_capabilities *caps, char **ret, struct error *err)
 {
@@ -92,16 +106,14 @@ static int to_argv(const char *xml, struct qemu_capabilities *caps, char **ret, 
 		.sandbox = true,
 		.now = 1700000000,
 	};
-	_cleanup_domain_ struct domain *d = NULL, *again = NULL;
+	_cleanup_domain_ struct domain *again = NULL;
 	_cleanup_free_ char *text = NULL;
 	struct strv argv = {0};
 
 	for (int i = 0; i < NICS_MAX; i++)
 		tap[i] = FIRST_TAP_FD + i;
-	if (domain_parse(xml, strlen(xml), 0, &d, err) < 0 || domain_fill_defaults(d, &host, err) < 0 ||
-		domain_assign_addresses(d, err) < 0)
+	if (to_definition(xml, caps, &text, err) < 0)
 		return -1;
-	text = domain_format(d, DOMAIN_FORMAT_SECURE | DOMAIN_FORMAT_INACTIVE);
 	if (domain_parse(text, strlen(text), 0, &again, err) < 0 ||
 		domain_fill_defaults(again, &host, err) < 0 || domain_assign_addresses(again, err) < 0)
 		return error_prefix(err, "second time");
@@ -152,24 +164,28 @@ static int by_name(const struct dirent *e)
 	return endswith(e->d_name, ".xml");
 }
 
+static int print_one(const char *path, bool definition, struct qemu_capabilities *caps)
+{
+	_cleanup_free_ char *xml = read_text(path), *text = NULL;
+	struct error err = ERROR_INIT;
+
+	if (!xml || !caps || (definition ? to_definition : to_argv)(xml, caps, &text, &err) < 0) {
+		fprintf(stderr, "%s: %s\n", path, err.message);
+		return 1;
+	}
+	printf("%s", text);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_(capabilities_free_p) struct qemu_capabilities *caps_10 = NULL, *caps_7 = NULL;
 	struct dirent **entries;
 	int n;
 
-	caps_10 = load_capabilities(argc > 2 ? argv[2] : GOLDEN "/capabilities-10.0.json");
-	if (argc > 1) {
-		_cleanup_free_ char *xml = read_text(argv[1]), *text = NULL;
-		struct error err = ERROR_INIT;
-
-		if (!xml || !caps_10 || to_argv(xml, caps_10, &text, &err) < 0) {
-			fprintf(stderr, "%s: %s\n", argv[1], err.message);
-			return 1;
-		}
-		printf("%s", text);
-		return 0;
-	}
+	caps_10 = load_capabilities(GOLDEN "/capabilities-10.0.json");
+	if (argc > 1)
+		return print_one(argv[argc - 1], streq(argv[1], "--define"), caps_10);
 	caps_7 = load_capabilities(GOLDEN "/capabilities-7.2.json");
 	ok(caps_10 && caps_7, "capabilities load");
 	n = scandir(GOLDEN "/argv", &entries, by_name, alphasort);
