@@ -29,7 +29,8 @@ int stream_writev(int fd, struct iovec *iov, int n, struct error *err)
 			if (errno == EPIPE || errno == ECONNRESET) {
 				error_set(
 					err, ERROR_OPERATION_FAILED, "QEMU stopped reading the saved state");
-				err->errnum = EPIPE;
+				if (err)
+					err->errnum = EPIPE;
 				return -1;
 			}
 			return error_errno(err, errno, "send QEMU its state");
