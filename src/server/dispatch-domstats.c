@@ -220,11 +220,10 @@ void handle_connect_get_all_domain_stats(struct call *call)
 	c->call = call;
 	c->stats = args->stats ? args->stats : STATS_SUPPORTED;
 	choose(c, args, args->flags & ~modes);
-	if (c->n == 0) {
-		reply_and_free(c);
-		return;
-	}
-	c->pending = c->n;
+	/* One for ourselves: answers that come at once must not free what the loop walks over. */
+	c->pending = c->n + 1;
 	for (size_t i = 0; i < c->n; i++)
 		vm_stats_find(c->records[i].vm, needed(c->stats), found, &c->records[i]);
+	if (--c->pending == 0)
+		reply_and_free(c);
 }

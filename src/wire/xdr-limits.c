@@ -24,7 +24,8 @@ static bool length_fits(XDR *xdrs, u_int unit)
 
 bool_t bounded_xdr_string(XDR *xdrs, char **p, u_int max)
 {
-	return length_fits(xdrs, 1) && xdr_string(xdrs, p, max);
+	/* A missing one cannot be sent; libtirpc would say so too, but a sanitizer looks at it before. */
+	return length_fits(xdrs, 1) && (xdrs->x_op != XDR_ENCODE || *p) && xdr_string(xdrs, p, max);
 }
 
 bool_t bounded_xdr_bytes(XDR *xdrs, char **p, u_int *len, u_int max)
