@@ -167,7 +167,7 @@ static void show_metadata_change(struct listener *l, const char *type, const voi
 {
 	const struct rpc_event_metadata_change *m = message;
 	const char *what = metadata_type_name(m->type), *uri = m->uri ? *m->uri : NULL;
-	_cleanup_free_ char *text = xasprintf("type %s, uri %s", what, uri ? uri : "N/A");
+	_cleanup_free_ char *text = xasprintf("type %s, uri %s", what, uri ? uri : "<null>");
 
 	print_event(l, type, &m->dom, text, json_pack("s:type", what, "s:uri", uri, NULL));
 }

@@ -147,7 +147,10 @@ static void add_figures(struct buf *out, const struct progress *p, uint64_t now_
 	}
 	if (p->permyriad == 10000) {
 		buf_adds(out, "  in ");
-		add_time(out, now_us - p->started_us);
+		if (now_us - p->started_us < 60 * USEC_PER_SEC)
+			buf_addf(out, "%.1f s", (double)(now_us - p->started_us) / USEC_PER_SEC);
+		else
+			add_time(out, now_us - p->started_us);
 	} else if (p->eta_known) {
 		buf_adds(out, "  ");
 		add_time(out, p->eta_us);
