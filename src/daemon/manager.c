@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -41,6 +42,22 @@ static int lock_directories(struct manager *m, const struct paths *paths, struct
 	return 0;
 }
 
+static int find_host_uuid(
+	const struct paths *paths, const struct config *config, uint8_t ret[16], struct error *err)
+{
+	_cleanup_close_ int lib_fd = dir_open_or_make(paths->lib, 0700, err);
+	struct host *host = NULL;
+	char configured[UUID_TEXT_MAX];
+	int r = -1;
+
+	if (config->has_host_uuid)
+		uuid_format(config->host_uuid, configured);
+	if (lib_fd >= 0 && host_open("/", &host, err) == 0)
+		r = host_find_uuid(host, config->has_host_uuid ? configured : NULL, lib_fd, ret, err);
+	host_close(host);
+	return r;
+}
+
 static int open_registry(struct manager *m, sd_event *loop, const struct paths *paths,
 	const struct config *config, const char *hostname, struct error *err)
 {
@@ -58,8 +75,7 @@ static int open_registry(struct manager *m, sd_event *loop, const struct paths *
 		.hostname = hostname,
 	};
 
-	if (host_get_uuid(config->has_host_uuid ? config->host_uuid : NULL, paths->lib, settings.host_uuid,
-		    err) < 0)
+	if (find_host_uuid(paths, config, settings.host_uuid, err) < 0)
 		return -1;
 	return registry_open(loop, &settings, &m->registry, err);
 }
@@ -100,11 +116,20 @@ static int open_server(struct manager *m, sd_event *loop, const struct paths *pa
 	return server_open(loop, m->registry, &settings, &m->server, err);
 }
 
+static char *get_hostname(void)
+{
+	char name[HOST_NAME_MAX + 1];
+
+	if (gethostname(name, sizeof(name)) < 0)
+		return xstrdup("localhost");
+	return xstrdup(name);
+}
+
 int manager_open(sd_event *loop, const struct paths *paths, const struct config *config, struct manager **ret,
 	struct error *err)
 {
 	struct manager *m = NEW(struct manager);
-	_cleanup_free_ char *hostname = config->hostname ? xstrdup(config->hostname) : host_get_name();
+	_cleanup_free_ char *hostname = config->hostname ? xstrdup(config->hostname) : get_hostname();
 
 	m->lock_fd = -1;
 	if (lock_directories(m, paths, err) < 0 || open_registry(m, loop, paths, config, hostname, err) < 0 ||

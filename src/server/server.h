@@ -13,7 +13,6 @@
 #include "registry.h"
 
 struct server;
-struct host;
 
 struct server_socket {
 	const char *path; /* absolute; shorter than 108 bytes (unix(7)) */
@@ -29,7 +28,6 @@ struct server_settings {
 	unsigned keepalive_interval;  /* seconds; 0: clients are never asked */
 	unsigned keepalive_count;     /* unanswered before the client counts as gone */
 	const char *hostname;
-	struct host *host; /* borrowed; must outlive the server */
 	const char *uri; /* answer to CONNECT_GET_URI: "qemu:///system" */
 };
 
