@@ -8,15 +8,21 @@
 #include "alloc.h"
 #include "strv.h"
 
-static int resolve_session(const struct address_request *r, struct address *a, struct error *err)
+/* As the daemon itself chooses them. */
+static int resolve_session(const struct address_request *r, struct address *a)
 {
-	if (!r->runtime_dir || r->runtime_dir[0] != '/')
-		return error_set(err, ERROR_INVALID_ARGUMENT,
-			"XDG_RUNTIME_DIR is not set, so there is no place for your own daemon (log in anew, "
-			"or say --root DIR)");
-	a->session_dir = xasprintf("%s/godwit", r->runtime_dir);
+	if (r->runtime_dir && r->runtime_dir[0] == '/')
+		a->session_dir = xasprintf("%s/godwit", r->runtime_dir);
+	else
+		a->session_dir = xasprintf("/run/user/%u/godwit", (unsigned)r->uid);
 	a->socket = xasprintf("%s/godwit-sock", a->session_dir);
 	return 0;
+}
+
+/* Read-only clients of the host's daemon or of --root have a socket that more people may use. */
+static void set_socket(const struct address_request *r, struct address *a, const char *socket)
+{
+	a->socket = r->read_only ? xasprintf("%s-ro", socket) : xstrdup(socket);
 }
 
 /* The value of `key` in a query "a=b&c=d", owned; NULL when it is not there. No decoding: paths need none. */
@@ -65,9 +71,9 @@ static int resolve_uri(const struct address_request *r, struct address *a, struc
 		a->socket = query_value(query + 1, "socket");
 	if (a->socket)
 		return 0;
-	if (streq(object, "/session") && r->uid != 0)
-		return resolve_session(r, a, err);
-	a->socket = xstrdup(ADDRESS_SYSTEM_SOCKET);
+	if (streq(object, "/session"))
+		return resolve_session(r, a);
+	set_socket(r, a, ADDRESS_SYSTEM_SOCKET);
 	return 0;
 }
 
@@ -81,16 +87,18 @@ static int resolve(const struct address_request *r, struct address *a, struct er
 		root = socket ? NULL : r->env_root;
 	}
 	if (root) {
+		_cleanup_free_ char *path = xasprintf("%s/run/godwit-sock", root);
+
+		set_socket(r, a, path);
 		a->root = xstrdup(root);
-		a->socket = xasprintf("%s/run/godwit-sock", root);
 	} else if (socket) {
 		a->socket = xstrdup(socket);
 	} else if (r->uri) {
 		return resolve_uri(r, a, err);
 	} else if (r->uid == 0) {
-		a->socket = xstrdup(ADDRESS_SYSTEM_SOCKET);
+		set_socket(r, a, ADDRESS_SYSTEM_SOCKET);
 	} else {
-		return resolve_session(r, a, err);
+		return resolve_session(r, a);
 	}
 	return 0;
 }
@@ -103,12 +111,6 @@ int address_resolve(const struct address_request *request, struct address *ret, 
 	if (resolve(request, &a, err) < 0) {
 		address_fini(&a);
 		return -1;
-	}
-	if (request->read_only && !endswith(a.socket, "-ro")) {
-		char *with_suffix = xasprintf("%s-ro", a.socket);
-
-		free(a.socket);
-		a.socket = with_suffix;
 	}
 	if (strlen(a.socket) >= sizeof(name.sun_path)) {
 		error_set(err, ERROR_INVALID_ARGUMENT,

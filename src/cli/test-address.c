@@ -26,7 +26,8 @@ int main(void)
 	is_str(socket_of((struct address_request){.uid = 5, .runtime_dir = "/run/user/5"}),
 		"/run/user/5/godwit/godwit-sock", "anybody else's is their own");
 	is_str(resolved.session_dir, "/run/user/5/godwit", "and may be started there");
-	is_str(socket_of((struct address_request){.uid = 5}), "refused", "unless there is no place for it");
+	is_str(socket_of((struct address_request){.uid = 5}), "/run/user/5/godwit/godwit-sock",
+		"where logging in puts it");
 	is_str(socket_of((struct address_request){.root = "/r", .env_socket = "/s"}), "/r/run/godwit-sock",
 		"--root");
 	is_str(socket_of((struct address_request){.socket = "/s", .env_root = "/r"}), "/s", "--socket");
@@ -41,10 +42,14 @@ int main(void)
 	is_str(resolved.uri, "qemu:///system", "which the daemon does not hear");
 	is_str(socket_of((struct address_request){.uri = "godwit:///session", .uid = 5, .runtime_dir = "/u"}),
 		"/u/godwit/godwit-sock", "one's own by URI");
-	is_str(socket_of((struct address_request){.socket = "/s", .read_only = true}), "/s-ro",
+	is_str(socket_of((struct address_request){.root = "/r", .read_only = true}), "/r/run/godwit-sock-ro",
 		"the read-only socket");
-	is_str(socket_of((struct address_request){.socket = "/s-ro", .read_only = true}), "/s-ro",
-		"is not added twice");
+	is_str(socket_of((struct address_request){.read_only = true}), ADDRESS_SYSTEM_SOCKET "-ro",
+		"of the host's");
+	is_str(socket_of((struct address_request){.uid = 5, .read_only = true}),
+		"/run/user/5/godwit/godwit-sock", "one's own has none");
+	is_str(socket_of((struct address_request){.socket = "/s", .read_only = true}), "/s",
+		"nor has one that was named");
 
 	is_str(socket_of((struct address_request){.uri = "qemu+ssh://host/system"}), "refused",
 		"other hosts");
