@@ -8,7 +8,10 @@
 #define SATA_PORTS		 6
 #define FDC_DRIVES		 2
 /* A narrow SCSI bus has 8 ids and the host adapter takes one; used for every adapter. */
-#define SCSI_UNITS 7
+#define SCSI_UNITS	7
+#define SCSI_TARGET_MAX 255 /* virtio-scsi's limits, virtio 1.2, 5.6 */
+#define SCSI_LUN_MAX	16383
+#define CONTROLLERS_MAX 256
 
 static bool is_drive_bus(enum disk_bus bus)
 {
@@ -37,6 +40,25 @@ static int address_from_target(struct disk *disk, struct error *err)
 		a->drive.unit = index % units;
 	}
 	return 0;
+}
+
+/* What each bus can hold; SCSI is limited by what makes sense, so that no number makes us add controllers forever. */
+static bool is_possible(const struct disk *disk)
+{
+	const struct device_address *a = &disk->info.address;
+
+	if (disk->bus == DISK_BUS_IDE)
+		return a->drive.controller == 0 &&
+		       a->drive.bus < IDE_UNITS_PER_CONTROLLER / IDE_UNITS_PER_BUS && a->drive.target == 0 &&
+		       a->drive.unit < IDE_UNITS_PER_BUS;
+	if (disk->bus == DISK_BUS_FDC)
+		return a->drive.controller == 0 && a->drive.bus == 0 && a->drive.target == 0 &&
+		       a->drive.unit < FDC_DRIVES;
+	if (disk->bus == DISK_BUS_SATA)
+		return a->drive.controller < CONTROLLERS_MAX && a->drive.bus == 0 && a->drive.target == 0 &&
+		       a->drive.unit < SATA_PORTS;
+	return a->drive.controller < CONTROLLERS_MAX && a->drive.bus == 0 &&
+	       a->drive.target <= SCSI_TARGET_MAX && a->drive.unit <= SCSI_LUN_MAX;
 }
 
 int address_assign_drives(struct domain *d, struct error *err)

@@ -379,6 +379,9 @@ static int pass_run(struct pass *p, struct error *err)
 {
 	p->set.q35 = domain_is_q35(p->d);
 	VEC_FOREACH (c, &p->d->controllers)
+		if (c->type == CONTROLLER_PCI && c->index >= PCI_BUSES_MAX)
+			return error_set(err, ERROR_XML, "PCI controller index %u is too high", c->index);
+	VEC_FOREACH (c, &p->d->controllers)
 		if (c->type == CONTROLLER_PCI)
 			pci_set_put(&p->set, c->index, c->model);
 	if (p->set.buses.n && pci_set_reach(&p->set, (uint32_t)p->set.buses.n - 1, err) < 0)
