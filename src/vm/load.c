@@ -7,6 +7,7 @@
  * agree before the step is over: QEMU that it has loaded, godwit-io that what it loaded is what was saved.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include "log.h"
@@ -127,19 +128,27 @@ static void set_capabilities(struct start_operation *start, bool mapped, unsigne
 			start);
 }
 
-/* QEMU reads the file, godwit-io only checks it. */
-static void load_mapped(struct start_operation *start, struct transfer_options *options)
+/*
+ * QEMU reads the file, godwit-io only checks it. Each has a description of its own: QEMU reads at the file offset, and
+ * seeking for data moves that.
+ */
+static int load_mapped(struct start_operation *start, struct transfer_options *options, struct error *err)
 {
 	struct qmp *q = start->op.vm->qmp;
+	_cleanup_free_ char *path = xasprintf("/proc/self/fd/%d", start->image_fd);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char uri[FDSET_NAME_MAX];
 
+	if (fd < 0)
+		return error_errno(err, errno, "open it for QEMU");
 	options->kind = TRANSFER_VERIFY;
 	start->checks_beside = true;
 	snprintf(uri, sizeof(uri), "file:/dev/fdset/%d,offset=%llu", FDSET_ID,
 		(unsigned long long)start->header.stream_offset);
-	qmp_command(q, "add-fd", json_pack("i:fdset-id", (int64_t)FDSET_ID, NULL), start->image_fd, 0,
-		command_replied, start);
+	qmp_command(
+		q, "add-fd", json_pack("i:fdset-id", (int64_t)FDSET_ID, NULL), fd, 0, command_replied, start);
 	qmp_command(q, "migrate-incoming", json_pack("s:uri", uri, NULL), -1, 0, command_replied, start);
+	return 0;
 }
 
 static int load_stream(
@@ -172,7 +181,7 @@ enum step_result load_image(struct job *job, void *context, struct error *err)
 		.direct = start->bypass_cache,
 		.channels = start->channels,
 	};
-	int pair[2] = {-1, -1}, r = 0;
+	int pair[2] = {-1, -1}, r;
 
 	if (!vm->qmp) {
 		error_set(err, ERROR_OPERATION_FAILED, "QEMU is gone");
@@ -181,10 +190,7 @@ enum step_result load_image(struct job *job, void *context, struct error *err)
 	start->op.on_gone = qemu_gone;
 	start->op.on_migration = migration_changed;
 	set_capabilities(start, mapped, channels);
-	if (mapped)
-		load_mapped(start, &options);
-	else
-		r = load_stream(start, &options, pair, err);
+	r = mapped ? load_mapped(start, &options, err) : load_stream(start, &options, pair, err);
 	if (r == 0)
 		r = transfer_start(
 			vm->registry->loop, &options, &transfer_callbacks, start, &start->transfer, err);
