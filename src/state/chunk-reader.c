@@ -30,6 +30,7 @@ struct slot {
 struct chunk_reader {
 	struct chunk_reader_options options;
 	int fd;
+	bool own_position;   /* the file position is nobody else's */
 	uint64_t first, end; /* chunk numbers: [first, end) */
 	uint64_t zero_sum;   /* of a whole chunk of zeros */
 
@@ -61,8 +62,11 @@ static void chunk_bounds(const struct chunk_reader *r, uint64_t index, uint64_t 
 
 static bool is_hole(const struct chunk_reader *r, uint64_t index)
 {
-	off_t start = (off_t)(index * CHUNK_SIZE), data = lseek(r->fd, start, SEEK_DATA);
+	off_t start = (off_t)(index * CHUNK_SIZE), data;
 
+	if (!r->own_position)
+		return false;
+	data = lseek(r->fd, start, SEEK_DATA);
 	return data < 0 ? errno == ENXIO : data >= start + (off_t)CHUNK_SIZE;
 }
 
@@ -200,17 +204,24 @@ static int slot_init(struct slot *s, struct error *err)
 	return 0;
 }
 
-static int open_again(const struct chunk_reader_options *o)
+/*
+ * A description with a file position of its own: looking for holes moves it, and QEMU may be reading the very
+ * description we were given.
+ */
+static int open_again(const struct chunk_reader_options *o, bool *ret_own_position)
 {
 	_cleanup_free_ char *path = xasprintf("/proc/self/fd/%d", o->fd);
 	int fd = o->direct ? open(path, O_RDONLY | O_CLOEXEC | O_DIRECT) : -1;
 
+	if (fd < 0)
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	*ret_own_position = fd >= 0;
 	return fd >= 0 ? fd : fcntl(o->fd, F_DUPFD_CLOEXEC, 3);
 }
 
 static int prepare(struct chunk_reader *r, struct error *err)
 {
-	r->fd = open_again(&r->options);
+	r->fd = open_again(&r->options, &r->own_position);
 	if (r->fd < 0)
 		return error_errno(err, errno, "open %s", r->options.name);
 	posix_fadvise(r->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
