@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Where disks sit on IDE, SATA, SCSI and floppy controllers: the letter of the target decides. */
-#include "address.h"
+#include "device-address.h"
 #include "strv.h"
 
 #define IDE_UNITS_PER_BUS	 2
@@ -71,6 +71,13 @@ int address_assign_drives(struct domain *d, struct error *err)
 		if (disk->info.address.type != ADDRESS_DRIVE)
 			return error_set(err, ERROR_XML,
 				"Invalid address type for disk '%s': its bus needs 'drive'", disk->target);
+		if (!is_possible(disk))
+			return error_set(err, ERROR_XML,
+				"disk '%s': there is no controller='%u' bus='%u' target='%u' unit='%u' on "
+				"bus '%s'",
+				disk->target, disk->info.address.drive.controller,
+				disk->info.address.drive.bus, disk->info.address.drive.target,
+				disk->info.address.drive.unit, disk_bus_name(disk->bus));
 	}
 	VEC_FOREACH (a, &d->disks)
 		for (size_t i = 0; i < a_i; i++) {

@@ -11,8 +11,8 @@
  * The order decides what the guest sees; each_device has it.
  */
 #include "address-pci.h"
-#include "address.h"
 #include "defaults.h"
+#include "device-address.h"
 #include "strv.h"
 
 struct pass {

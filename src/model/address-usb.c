@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* USB ports: the first free port of the first controller that has one. */
-#include "address.h"
+#include "device-address.h"
 
 /* Ports of a root hub (QEMU's hw/usb): what each controller model has when nothing is said. */
 static uint32_t controller_ports(const struct controller *c)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Ports of virtio-serial controllers, for channels. Virtio consoles take what QEMU gives them, as in libvirt. */
-#include "address.h"
+#include "device-address.h"
 
 #define MAX_PORTS 31 /* QEMU's default of max_ports; port 0 is kept for a console */
 

@@ -3,8 +3,8 @@
  * What each device is called inside QEMU, and by tools: libvirt's names, since images, migration and management
  * address devices by them. A name that is there stays.
  */
-#include "address.h"
 #include "defaults.h"
+#include "device-address.h"
 
 static void set(struct device_info *info, char *alias)
 {

@@ -4,7 +4,7 @@
 
 #include <sys/random.h>
 
-#include "address.h"
+#include "device-address.h"
 #include "strv.h"
 
 static bool has_device(const struct domain_host *host, const char *device)

@@ -63,18 +63,29 @@ static void fill_boot(struct domain *d)
 /* A chosen image must come with its variables; the pair for Secure Boot needs System Management Mode. */
 static int choose_efi(struct domain *d, const struct domain_host *host, struct error *err)
 {
-	bool secure = domain_is_q35(d) && d->os.loader_secure != TRISTATE_OFF &&
-		      d->features.smm != TRISTATE_OFF && host->efi_code_secure && host->efi_vars_secure;
+	const enum tristate asked[] = {
+		d->os.loader_secure, d->os.firmware_secure_boot, d->os.firmware_enrolled_keys};
+	bool secure = domain_is_q35(d) && d->features.smm != TRISTATE_OFF && host->efi_code_secure &&
+		      host->efi_vars_secure;
+	bool must_be_secure = false;
 
-	if (d->os.loader_secure == TRISTATE_ON && !secure)
+	/* The pair for Secure Boot comes with keys; the other one has neither. */
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+		secure = secure && asked[i] != TRISTATE_OFF;
+		must_be_secure = must_be_secure || asked[i] == TRISTATE_ON;
+	}
+	if (must_be_secure && !secure)
 		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
-			"no UEFI firmware with Secure Boot for machine type '%s'", d->os.machine);
+			"no UEFI firmware with Secure Boot%s for machine type '%s'",
+			d->os.firmware_enrolled_keys == TRISTATE_OFF ? " and without enrolled keys" : "",
+			d->os.machine);
 	if (!secure && (!host->efi_code || !host->efi_vars))
 		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
 			"no UEFI firmware found: install one (ovmf) or name it with <loader> and <nvram>");
 	d->os.loader = xstrdup(secure ? host->efi_code_secure : host->efi_code);
 	d->os.loader_type = LOADER_PFLASH;
 	d->os.loader_readonly = TRISTATE_ON;
+	d->os.firmware_secure_boot = d->os.firmware_enrolled_keys = secure ? TRISTATE_ON : TRISTATE_OFF;
 	if (secure) {
 		d->os.loader_secure = TRISTATE_ON;
 		d->features.smm = TRISTATE_ON;

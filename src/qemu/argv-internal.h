@@ -2,10 +2,10 @@
 /* What the files that make up the command line share. */
 #pragma once
 
-#include "address.h"
 #include "argv.h"
 #include "buf.h"
 #include "defaults.h"
+#include "device-address.h"
 
 struct argv {
 	const struct domain *d;

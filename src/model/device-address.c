@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Addresses for every device, and what the kinds of addresses share. */
-#include "address.h"
+#include "device-address.h"
 
 #include <ctype.h>
 
