@@ -124,7 +124,7 @@ static bool same_memory(const struct buf *a, const struct buf *b)
 	size_t total = 0;
 	bool same = true;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(fixture_blocks); i++)
+	for (unsigned i = 0; i < FIXTURE_BLOCKS; i++)
 		total += (size_t)fixture_blocks[i].pages * RAM_PAGE;
 	for (int i = 0; i < 2; i++) {
 		struct ram_stream s;

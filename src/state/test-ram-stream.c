@@ -75,14 +75,14 @@ static void test_pieces(void)
 
 	fixture_stream(&in, false);
 	fixture_end(&rest);
-	for (unsigned i = 0; i < ARRAY_SIZE(fixture_blocks); i++)
+	for (unsigned i = 0; i < FIXTURE_BLOCKS; i++)
 		pages += fixture_blocks[i].pages;
 	for (unsigned i = 0; i < ARRAY_SIZE(steps); i++) {
 		struct error err = ERROR_INIT;
 		struct seen seen;
 
 		okf(parse(&in, steps[i], &seen, &err) == 0, "in pieces of %zu: %s", steps[i], err.message);
-		ok(seen.heads == 1 && seen.blocks == ARRAY_SIZE(fixture_blocks) && seen.pages == pages &&
+		ok(seen.heads == 1 && seen.blocks == FIXTURE_BLOCKS && seen.pages == pages &&
 				seen.zeros > 1000,
 			"every page once, with its contents");
 		ok(seen.rest.len == rest.len && memcmp(seen.rest.data, rest.data, rest.len) == 0,
