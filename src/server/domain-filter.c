@@ -4,10 +4,8 @@
 
 #define STATES (RPC_LIST_RUNNING | RPC_LIST_PAUSED | RPC_LIST_SHUTOFF | RPC_LIST_OTHER)
 
-static bool either(unsigned flags, unsigned yes, unsigned no, bool is)
-{
-	return !(flags & (yes | no)) || flags & (is ? yes : no);
-}
+/* A macro, so that what is not asked for is not found out. */
+#define EITHER(yes, no, is) (!(flags & ((yes) | (no))) || flags & ((is) ? (yes) : (no)))
 
 static bool state_matches(const struct vm *vm, unsigned flags)
 {
@@ -30,14 +28,12 @@ static bool state_matches(const struct vm *vm, unsigned flags)
 
 bool domain_filter_matches(const struct vm *vm, unsigned flags)
 {
-	bool autostart = vm_get_autostart(vm) || vm_get_autostart_once(vm);
-
-	return either(flags, RPC_LIST_ACTIVE, RPC_LIST_INACTIVE, vm_is_active(vm)) &&
-	       either(flags, RPC_LIST_PERSISTENT, RPC_LIST_TRANSIENT, vm_is_persistent(vm)) &&
-	       either(flags, RPC_LIST_MANAGED_SAVE, RPC_LIST_NO_MANAGED_SAVE, vm_has_managed_save(vm)) &&
-	       either(flags, RPC_LIST_AUTOSTART, RPC_LIST_NO_AUTOSTART, autostart) &&
+	return EITHER(RPC_LIST_ACTIVE, RPC_LIST_INACTIVE, vm_is_active(vm)) &&
+	       EITHER(RPC_LIST_PERSISTENT, RPC_LIST_TRANSIENT, vm_is_persistent(vm)) &&
+	       EITHER(RPC_LIST_MANAGED_SAVE, RPC_LIST_NO_MANAGED_SAVE, vm_has_managed_save(vm)) &&
+	       EITHER(RPC_LIST_AUTOSTART, RPC_LIST_NO_AUTOSTART,
+		       vm_get_autostart(vm) || vm_get_autostart_once(vm)) &&
 	       /* there are no snapshots and checkpoints here */
-	       either(flags, RPC_LIST_HAS_SNAPSHOT, RPC_LIST_NO_SNAPSHOT, false) &&
-	       either(flags, RPC_LIST_HAS_CHECKPOINT, RPC_LIST_NO_CHECKPOINT, false) &&
-	       state_matches(vm, flags);
+	       EITHER(RPC_LIST_HAS_SNAPSHOT, RPC_LIST_NO_SNAPSHOT, false) &&
+	       EITHER(RPC_LIST_HAS_CHECKPOINT, RPC_LIST_NO_CHECKPOINT, false) && state_matches(vm, flags);
 }

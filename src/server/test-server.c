@@ -298,6 +298,60 @@ static void test_overlap(void)
 	tear_down();
 }
 
+/* The keepalive timer of the only client goes off now. */
+static void interval_passes(void)
+{
+	struct session *s = container_of(server->sessions.next, struct session, link);
+
+	sd_event_source_set_time(s->timer, 0);
+	client_run(loop);
+}
+
+static void test_keepalive(void)
+{
+	static const struct rpc_header pong = {
+		.prog = RPC_PROGRAM_KEEPALIVE, .vers = 1, .proc = RPC_KEEPALIVE_PONG, .type = RPC_EVENT};
+	rpc_connect_supports_feature_args feature = {RPC_FEATURE_KEEPALIVE};
+	struct server_settings settings = limits(100, 5);
+	_cleanup_(buf_fini) struct buf payload = {0};
+	struct rpc_header got;
+	rpc_int_ret number;
+	struct client c;
+
+	settings.keepalive_interval = 5;
+	settings.keepalive_count = 2;
+	set_up(settings);
+	c = client_open(loop, server, false);
+	is_int(ASK(&c, RPC_CONNECT_SUPPORTS_FEATURE, rpc_connect_supports_feature_args, &feature, rpc_int_ret,
+		       &number),
+		0, "a client announces keepalive");
+	interval_passes();
+	ok(!client_receive(&c, &got, &payload), "who has just spoken is not asked");
+	interval_passes();
+	ok(client_receive(&c, &got, &payload) && got.prog == RPC_PROGRAM_KEEPALIVE &&
+			got.proc == RPC_KEEPALIVE_PING && got.type == RPC_EVENT && got.serial == 0,
+		"who is silent is");
+	client_send(&c, &pong, NULL, 0);
+	client_run(loop);
+	interval_passes();
+	interval_passes();
+	interval_passes();
+	is_int(server_get_n_clients(server), 1, "an answer buys time");
+	interval_passes();
+	is_int(server_get_n_clients(server), 0, "two without one end it");
+	client_close(&c);
+
+	c = client_connect(loop, server, false);
+	interval_passes();
+	is_int(server_get_n_clients(server), 0, "who does not open the connection in time is dropped");
+	client_close(&c);
+	c = client_open(loop, server, false);
+	ok(!container_of(server->sessions.next, struct session, link)->timer,
+		"who did not announce keepalive is not asked");
+	client_close(&c);
+	tear_down();
+}
+
 static void test_flood(void)
 {
 	_cleanup_(buf_fini) struct buf payload = {0}, frames = {0};
@@ -426,6 +480,7 @@ int main(void)
 	test_bad_arguments();
 	test_read_only();
 	test_overlap();
+	test_keepalive();
 	test_flood();
 	test_framing();
 	test_many();
