@@ -4,6 +4,8 @@
  *
  * Conventions: sizes that end in _kib are KiB (1024 bytes); an enum's first value means "not said" unless it
  * says otherwise; `enum tristate` is <x state='on|off'/> or yes/no; strings are owned and NULL when absent.
+ * size: one list of everything a description can hold, with nothing between its lines.
+ *
  * The vocabulary (element, attribute and value names) is libvirt's, docs/formatdomain.
  */
 #pragma once
@@ -27,7 +29,14 @@ enum lifecycle_action {
 	LIFECYCLE_COREDUMP_RESTART,
 	LIFECYCLE_MAX_,
 };
-enum lockfailure_action { LOCKFAILURE_DEFAULT, LOCKFAILURE_POWEROFF, LOCKFAILURE_RESTART, LOCKFAILURE_PAUSE, LOCKFAILURE_IGNORE, LOCKFAILURE_MAX_ };
+enum lockfailure_action {
+	LOCKFAILURE_DEFAULT,
+	LOCKFAILURE_POWEROFF,
+	LOCKFAILURE_RESTART,
+	LOCKFAILURE_PAUSE,
+	LOCKFAILURE_IGNORE,
+	LOCKFAILURE_MAX_
+};
 
 /* ---- operating system ---- */
 enum firmware { FIRMWARE_NONE, FIRMWARE_BIOS, FIRMWARE_EFI, FIRMWARE_MAX_ };
@@ -65,18 +74,32 @@ struct domain_features {
 	enum tristate acpi, apic, pae, hap; /* <acpi/> present: ON */
 	enum tristate vmport, smm, kvm_hidden, pmu;
 	bool hyperv; /* <hyperv> present */
-	enum tristate hyperv_relaxed, hyperv_vapic, hyperv_vpindex, hyperv_runtime, hyperv_synic, hyperv_stimer,
-		hyperv_reset, hyperv_frequencies;
+	enum tristate hyperv_relaxed, hyperv_vapic, hyperv_vpindex, hyperv_runtime, hyperv_synic,
+		hyperv_stimer, hyperv_reset, hyperv_frequencies;
 	enum tristate hyperv_spinlocks;
 	uint32_t hyperv_spinlock_retries;
 	char *ioapic_driver; /* kvm, qemu */
 };
 
-enum cpu_mode { CPU_MODE_NONE, CPU_MODE_CUSTOM, CPU_MODE_HOST_MODEL, CPU_MODE_HOST_PASSTHROUGH, CPU_MODE_MAXIMUM, CPU_MODE_MAX_ };
+enum cpu_mode {
+	CPU_MODE_NONE,
+	CPU_MODE_CUSTOM,
+	CPU_MODE_HOST_MODEL,
+	CPU_MODE_HOST_PASSTHROUGH,
+	CPU_MODE_MAXIMUM,
+	CPU_MODE_MAX_
+};
 enum cpu_match { CPU_MATCH_DEFAULT, CPU_MATCH_MINIMUM, CPU_MATCH_EXACT, CPU_MATCH_STRICT, CPU_MATCH_MAX_ };
 enum cpu_check { CPU_CHECK_DEFAULT, CPU_CHECK_NONE, CPU_CHECK_PARTIAL, CPU_CHECK_FULL, CPU_CHECK_MAX_ };
 enum cpu_fallback { CPU_FALLBACK_DEFAULT, CPU_FALLBACK_ALLOW, CPU_FALLBACK_FORBID, CPU_FALLBACK_MAX_ };
-enum cpu_policy { CPU_POLICY_FORCE, CPU_POLICY_REQUIRE, CPU_POLICY_OPTIONAL, CPU_POLICY_DISABLE, CPU_POLICY_FORBID, CPU_POLICY_MAX_ };
+enum cpu_policy {
+	CPU_POLICY_FORCE,
+	CPU_POLICY_REQUIRE,
+	CPU_POLICY_OPTIONAL,
+	CPU_POLICY_DISABLE,
+	CPU_POLICY_FORBID,
+	CPU_POLICY_MAX_
+};
 
 struct cpu_feature {
 	char *name;
@@ -97,9 +120,32 @@ struct domain_cpu {
 	VEC(struct cpu_feature) features;
 };
 
-enum clock_offset { CLOCK_UTC, CLOCK_LOCALTIME, CLOCK_TIMEZONE, CLOCK_VARIABLE, CLOCK_ABSOLUTE, CLOCK_OFFSET_MAX_ };
-enum timer_name { TIMER_PLATFORM, TIMER_PIT, TIMER_RTC, TIMER_HPET, TIMER_TSC, TIMER_KVMCLOCK, TIMER_HYPERVCLOCK, TIMER_NAME_MAX_ };
-enum timer_tickpolicy { TICKPOLICY_ABSENT, TICKPOLICY_DELAY, TICKPOLICY_CATCHUP, TICKPOLICY_MERGE, TICKPOLICY_DISCARD, TICKPOLICY_MAX_ };
+enum clock_offset {
+	CLOCK_UTC,
+	CLOCK_LOCALTIME,
+	CLOCK_TIMEZONE,
+	CLOCK_VARIABLE,
+	CLOCK_ABSOLUTE,
+	CLOCK_OFFSET_MAX_
+};
+enum timer_name {
+	TIMER_PLATFORM,
+	TIMER_PIT,
+	TIMER_RTC,
+	TIMER_HPET,
+	TIMER_TSC,
+	TIMER_KVMCLOCK,
+	TIMER_HYPERVCLOCK,
+	TIMER_NAME_MAX_
+};
+enum timer_tickpolicy {
+	TICKPOLICY_ABSENT,
+	TICKPOLICY_DELAY,
+	TICKPOLICY_CATCHUP,
+	TICKPOLICY_MERGE,
+	TICKPOLICY_DISCARD,
+	TICKPOLICY_MAX_
+};
 enum timer_track { TRACK_ABSENT, TRACK_BOOT, TRACK_GUEST, TRACK_WALL, TRACK_MAX_ };
 
 struct domain_timer {
@@ -121,22 +167,52 @@ struct domain_clock {
 
 /* ---- devices ---- */
 enum disk_device { DISK_DISK, DISK_CDROM, DISK_FLOPPY, DISK_LUN, DISK_DEVICE_MAX_ };
-enum disk_bus { DISK_BUS_NONE, DISK_BUS_IDE, DISK_BUS_FDC, DISK_BUS_SCSI, DISK_BUS_VIRTIO, DISK_BUS_USB, DISK_BUS_SATA, DISK_BUS_MAX_ };
+enum disk_bus {
+	DISK_BUS_NONE,
+	DISK_BUS_IDE,
+	DISK_BUS_FDC,
+	DISK_BUS_SCSI,
+	DISK_BUS_VIRTIO,
+	DISK_BUS_USB,
+	DISK_BUS_SATA,
+	DISK_BUS_MAX_
+};
 enum disk_source { DISK_SOURCE_FILE, DISK_SOURCE_BLOCK, DISK_SOURCE_MAX_ };
 enum disk_format { DISK_FORMAT_NONE, DISK_FORMAT_RAW, DISK_FORMAT_QCOW2, DISK_FORMAT_MAX_ };
-enum disk_cache { DISK_CACHE_DEFAULT, DISK_CACHE_NONE, DISK_CACHE_WRITETHROUGH, DISK_CACHE_WRITEBACK, DISK_CACHE_DIRECTSYNC, DISK_CACHE_UNSAFE, DISK_CACHE_MAX_ };
+enum disk_cache {
+	DISK_CACHE_DEFAULT,
+	DISK_CACHE_NONE,
+	DISK_CACHE_WRITETHROUGH,
+	DISK_CACHE_WRITEBACK,
+	DISK_CACHE_DIRECTSYNC,
+	DISK_CACHE_UNSAFE,
+	DISK_CACHE_MAX_
+};
 enum disk_io { DISK_IO_DEFAULT, DISK_IO_NATIVE, DISK_IO_THREADS, DISK_IO_URING, DISK_IO_MAX_ };
 enum disk_discard { DISK_DISCARD_DEFAULT, DISK_DISCARD_UNMAP, DISK_DISCARD_IGNORE, DISK_DISCARD_MAX_ };
-enum disk_detect_zeroes { DISK_DETECT_ZEROES_DEFAULT, DISK_DETECT_ZEROES_OFF, DISK_DETECT_ZEROES_ON, DISK_DETECT_ZEROES_UNMAP, DISK_DETECT_ZEROES_MAX_ };
-enum disk_error_policy { DISK_ERROR_DEFAULT, DISK_ERROR_STOP, DISK_ERROR_REPORT, DISK_ERROR_IGNORE, DISK_ERROR_ENOSPACE, DISK_ERROR_MAX_ };
+enum disk_detect_zeroes {
+	DISK_DETECT_ZEROES_DEFAULT,
+	DISK_DETECT_ZEROES_OFF,
+	DISK_DETECT_ZEROES_ON,
+	DISK_DETECT_ZEROES_UNMAP,
+	DISK_DETECT_ZEROES_MAX_
+};
+enum disk_error_policy {
+	DISK_ERROR_DEFAULT,
+	DISK_ERROR_STOP,
+	DISK_ERROR_REPORT,
+	DISK_ERROR_IGNORE,
+	DISK_ERROR_ENOSPACE,
+	DISK_ERROR_MAX_
+};
 enum disk_tray { DISK_TRAY_CLOSED, DISK_TRAY_OPEN, DISK_TRAY_MAX_ };
 
 struct disk {
 	enum disk_device device;
 	enum disk_bus bus;
 	enum disk_source source_type;
-	char *source; /* NULL: empty drive (cdrom, floppy) */
-	char *target; /* "vda"; unique */
+	char *source;		 /* NULL: empty drive (cdrom, floppy) */
+	char *target;		 /* "vda"; unique */
 	enum disk_format format; /* NONE means raw */
 	enum disk_cache cache;
 	enum disk_io io;
@@ -151,23 +227,47 @@ struct disk {
 	char *serial, *wwn, *vendor, *product;
 	uint32_t rotation_rate;
 	uint32_t logical_block_size, physical_block_size; /* 0 not said */
-	char *snapshot; /* no, internal, external, manual; NULL */
+	char *snapshot;					  /* no, internal, external, manual; NULL */
 	struct device_info info;
 };
 
-enum controller_type { CONTROLLER_IDE, CONTROLLER_FDC, CONTROLLER_SCSI, CONTROLLER_SATA, CONTROLLER_VIRTIO_SERIAL, CONTROLLER_USB, CONTROLLER_PCI, CONTROLLER_TYPE_MAX_ };
+enum controller_type {
+	CONTROLLER_IDE,
+	CONTROLLER_FDC,
+	CONTROLLER_SCSI,
+	CONTROLLER_SATA,
+	CONTROLLER_VIRTIO_SERIAL,
+	CONTROLLER_USB,
+	CONTROLLER_PCI,
+	CONTROLLER_TYPE_MAX_
+};
 enum controller_model {
 	CONTROLLER_MODEL_DEFAULT,
 	/* pci */
-	CONTROLLER_PCI_ROOT, CONTROLLER_PCIE_ROOT, CONTROLLER_PCIE_ROOT_PORT, CONTROLLER_PCI_BRIDGE,
-	CONTROLLER_PCIE_TO_PCI_BRIDGE, CONTROLLER_DMI_TO_PCI_BRIDGE, CONTROLLER_PCIE_UPSTREAM, CONTROLLER_PCIE_DOWNSTREAM,
+	CONTROLLER_PCI_ROOT,
+	CONTROLLER_PCIE_ROOT,
+	CONTROLLER_PCIE_ROOT_PORT,
+	CONTROLLER_PCI_BRIDGE,
+	CONTROLLER_PCIE_TO_PCI_BRIDGE,
+	CONTROLLER_DMI_TO_PCI_BRIDGE,
+	CONTROLLER_PCIE_UPSTREAM,
+	CONTROLLER_PCIE_DOWNSTREAM,
 	/* usb */
-	CONTROLLER_PIIX3_UHCI, CONTROLLER_ICH9_EHCI1, CONTROLLER_ICH9_UHCI1, CONTROLLER_ICH9_UHCI2, CONTROLLER_ICH9_UHCI3,
-	CONTROLLER_QEMU_XHCI, CONTROLLER_NEC_XHCI, CONTROLLER_USB_NONE,
+	CONTROLLER_PIIX3_UHCI,
+	CONTROLLER_ICH9_EHCI1,
+	CONTROLLER_ICH9_UHCI1,
+	CONTROLLER_ICH9_UHCI2,
+	CONTROLLER_ICH9_UHCI3,
+	CONTROLLER_QEMU_XHCI,
+	CONTROLLER_NEC_XHCI,
+	CONTROLLER_USB_NONE,
 	/* scsi */
-	CONTROLLER_VIRTIO_SCSI, CONTROLLER_LSILOGIC,
+	CONTROLLER_VIRTIO_SCSI,
+	CONTROLLER_LSILOGIC,
 	/* virtio flavours */
-	CONTROLLER_VIRTIO, CONTROLLER_VIRTIO_TRANSITIONAL, CONTROLLER_VIRTIO_NON_TRANSITIONAL,
+	CONTROLLER_VIRTIO,
+	CONTROLLER_VIRTIO_TRANSITIONAL,
+	CONTROLLER_VIRTIO_NON_TRANSITIONAL,
 	CONTROLLER_MODEL_MAX_,
 };
 
@@ -178,9 +278,9 @@ struct controller {
 	uint32_t ports; /* usb, virtio-serial; 0 not said */
 	uint32_t vectors;
 	bool has_ports, has_vectors;
-	uint32_t queues; /* virtio-scsi */
-	int32_t usb_master_startport; /* ich9 companions; -1 none */
-	char *pci_model_name; /* <model name='pcie-root-port'/> */
+	uint32_t queues;		   /* virtio-scsi */
+	int32_t usb_master_startport;	   /* ich9 companions; -1 none */
+	char *pci_model_name;		   /* <model name='pcie-root-port'/> */
 	int32_t chassis, port, chassis_nr; /* <target>; -1 not said */
 	enum tristate hotplug;
 	struct device_info info;
@@ -192,12 +292,12 @@ struct nic {
 	enum nic_type type;
 	uint8_t mac[6];
 	bool has_mac;
-	char *model;  /* virtio, e1000e, e1000, rtl8139; NULL not said */
-	char *source; /* bridge or network name */
-	char *target; /* tap device name */
+	char *model;	     /* virtio, e1000e, e1000, rtl8139; NULL not said */
+	char *source;	     /* bridge or network name */
+	char *target;	     /* tap device name */
 	bool target_managed; /* ethernet: managed='no' clears it; default true */
-	char *script; /* refused unless absent or "no" */
-	enum tristate link; /* ON up, OFF down */
+	char *script;	     /* refused unless absent or "no" */
+	enum tristate link;  /* ON up, OFF down */
 	uint32_t mtu;
 	char *driver_name; /* qemu, vhost */
 	uint32_t queues;
@@ -206,15 +306,34 @@ struct nic {
 };
 
 enum chardev_kind { CHARDEV_SERIAL, CHARDEV_CONSOLE, CHARDEV_CHANNEL, CHARDEV_PARALLEL, CHARDEV_KIND_MAX_ };
-enum chardev_backend { CHARDEV_PTY, CHARDEV_FILE, CHARDEV_UNIX, CHARDEV_TCP, CHARDEV_NULL, CHARDEV_STDIO, CHARDEV_DEV, CHARDEV_PIPE, CHARDEV_SPICEVMC, CHARDEV_BACKEND_MAX_ };
-enum chardev_target { CHARDEV_TARGET_DEFAULT, CHARDEV_TARGET_ISA_SERIAL, CHARDEV_TARGET_PCI_SERIAL, CHARDEV_TARGET_USB_SERIAL, CHARDEV_TARGET_SERIAL, CHARDEV_TARGET_VIRTIO, CHARDEV_TARGET_MAX_ };
+enum chardev_backend {
+	CHARDEV_PTY,
+	CHARDEV_FILE,
+	CHARDEV_UNIX,
+	CHARDEV_TCP,
+	CHARDEV_NULL,
+	CHARDEV_STDIO,
+	CHARDEV_DEV,
+	CHARDEV_PIPE,
+	CHARDEV_SPICEVMC,
+	CHARDEV_BACKEND_MAX_
+};
+enum chardev_target {
+	CHARDEV_TARGET_DEFAULT,
+	CHARDEV_TARGET_ISA_SERIAL,
+	CHARDEV_TARGET_PCI_SERIAL,
+	CHARDEV_TARGET_USB_SERIAL,
+	CHARDEV_TARGET_SERIAL,
+	CHARDEV_TARGET_VIRTIO,
+	CHARDEV_TARGET_MAX_
+};
 
 struct chardev {
 	enum chardev_kind kind;
 	enum chardev_backend backend;
-	char *path;  /* file, unix, dev, pipe; pty: the path in use, live only */
+	char *path;	      /* file, unix, dev, pipe; pty: the path in use, live only */
 	char *host, *service; /* tcp */
-	bool listen; /* <source mode='bind'> */
+	bool listen;	      /* <source mode='bind'> */
 	enum tristate append;
 	char *log_file;
 	enum tristate log_append;
@@ -249,19 +368,30 @@ struct graphics {
 	char *password;
 	char *keymap;
 	char *share_policy;
-	int32_t websocket; /* 0 none, -1 auto */
+	int32_t websocket;	 /* 0 none, -1 auto */
 	char *image_compression; /* spice: off, auto_glz, ... ; NULL not said */
 };
 
 /* <audio id='1'>: where sound devices would play; none of them exist here yet. The guest cannot see it. */
 enum audio_type { AUDIO_ABSENT, AUDIO_NONE, AUDIO_SPICE, AUDIO_TYPE_MAX_ };
 
-enum video_type { VIDEO_DEFAULT, VIDEO_NONE, VIDEO_VGA, VIDEO_CIRRUS, VIDEO_QXL, VIDEO_VIRTIO, VIDEO_BOCHS, VIDEO_RAMFB, VIDEO_VMVGA, VIDEO_TYPE_MAX_ };
+enum video_type {
+	VIDEO_DEFAULT,
+	VIDEO_NONE,
+	VIDEO_VGA,
+	VIDEO_CIRRUS,
+	VIDEO_QXL,
+	VIDEO_VIRTIO,
+	VIDEO_BOCHS,
+	VIDEO_RAMFB,
+	VIDEO_VMVGA,
+	VIDEO_TYPE_MAX_
+};
 
 struct video {
 	enum video_type type;
 	uint32_t ram_kib, vram_kib, vgamem_kib, vram64_kib; /* 0 not said */
-	uint32_t heads; /* 0 not said */
+	uint32_t heads;					    /* 0 not said */
 	bool primary;
 	struct device_info info;
 };
@@ -270,13 +400,19 @@ enum rng_backend { RNG_RANDOM, RNG_BUILTIN, RNG_BACKEND_MAX_ };
 
 struct rng {
 	enum rng_backend backend;
-	char *path; /* random: /dev/urandom */
-	char *model; /* virtio */
+	char *path;			     /* random: /dev/urandom */
+	char *model;			     /* virtio */
 	uint32_t rate_bytes, rate_period_ms; /* 0 none */
 	struct device_info info;
 };
 
-enum memballoon_model { MEMBALLOON_VIRTIO, MEMBALLOON_NONE, MEMBALLOON_VIRTIO_TRANSITIONAL, MEMBALLOON_VIRTIO_NON_TRANSITIONAL, MEMBALLOON_MAX_ };
+enum memballoon_model {
+	MEMBALLOON_VIRTIO,
+	MEMBALLOON_NONE,
+	MEMBALLOON_VIRTIO_TRANSITIONAL,
+	MEMBALLOON_VIRTIO_NON_TRANSITIONAL,
+	MEMBALLOON_MAX_
+};
 
 struct memballoon {
 	enum memballoon_model model;
@@ -286,7 +422,16 @@ struct memballoon {
 };
 
 enum watchdog_model { WATCHDOG_I6300ESB, WATCHDOG_IB700, WATCHDOG_ITCO, WATCHDOG_MODEL_MAX_ };
-enum watchdog_action { WATCHDOG_RESET, WATCHDOG_SHUTDOWN, WATCHDOG_POWEROFF, WATCHDOG_PAUSE, WATCHDOG_NONE, WATCHDOG_DUMP, WATCHDOG_INJECT_NMI, WATCHDOG_ACTION_MAX_ };
+enum watchdog_action {
+	WATCHDOG_RESET,
+	WATCHDOG_SHUTDOWN,
+	WATCHDOG_POWEROFF,
+	WATCHDOG_PAUSE,
+	WATCHDOG_NONE,
+	WATCHDOG_DUMP,
+	WATCHDOG_INJECT_NMI,
+	WATCHDOG_ACTION_MAX_
+};
 
 struct watchdog {
 	enum watchdog_model model;

@@ -3,6 +3,8 @@
  * Tables that say how a struct and an XML element correspond. One table serves both directions: what it lists is
  * read and written, and what it does not list is refused by name, so that nothing a user wrote is ever ignored.
  *
+ * size: half of it is the macros that make a line of a table.
+ *
  * A table's order is the order of writing. Attributes are read in that order too, so that a field's `when` may look
  * at fields before it.
  */

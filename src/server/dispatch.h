@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The handlers of all procedures, by the file that holds them; procedure.c says which answers what. */
+/*
+ * The handlers of all procedures, by the file that holds them; procedure.c says which answers what.
+ * size: a list.
+ */
 #pragma once
 
 struct call;

@@ -237,11 +237,13 @@ static void test_security(void)
 
 	set_up();
 	c = client_open(loop, server, true);
-	is_int(client_ask(&c, RPC_NODE_GET_SECURITY_MODEL, NULL, NULL, (xdrproc_t)xdr_rpc_security_model_ret, &model), 0,
-		"security model");
+	is_int(client_ask(&c, RPC_NODE_GET_SECURITY_MODEL, NULL, NULL, (xdrproc_t)xdr_rpc_security_model_ret,
+		       &model),
+		0, "security model");
 	ok(model.model.model_len == 5 && memcmp(model.model.model_val, "none", 5) == 0, "none");
 	payload_free((xdrproc_t)xdr_rpc_security_model_ret, &model);
-	is_int(ASK(&c, RPC_DOMAIN_GET_SECURITY_LABEL, rpc_domain_args, &dom, rpc_security_label_ret, &label), 0, "security label");
+	is_int(ASK(&c, RPC_DOMAIN_GET_SECURITY_LABEL, rpc_domain_args, &dom, rpc_security_label_ret, &label),
+		0, "security label");
 	ok(label.label.label_len == 1 && label.label.label_val[0] == '\0', "empty");
 	payload_free((xdrproc_t)xdr_rpc_security_label_ret, &label);
 	client_close(&c);

@@ -9,6 +9,8 @@
  * save.c      save and managed save                   managed.c  managed saves and images as documents
  * control.c   suspend, resume, reset, destroy ...     monitor.c  QEMU's events     adopt.c after a restart
  * status.c    the file that lets the next daemon find a running VM
+ *
+ * size: what a dozen files share, in one place rather than in a dozen headers.
  */
 #pragma once
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Numbers of the protocol that are not in its interface file: flags, error codes, features. Libvirt's public API has them. */
+/*
+ * Numbers of the protocol that are not in its interface file: flags, error codes, features. Libvirt's public API has them.
+ * size: a list.
+ */
 #pragma once
 
 /* ---- errors (rpc_error.code, .domain, .level) ---- */
