@@ -99,6 +99,8 @@ static int add_spice(struct argv *a, const struct graphics *g)
 	/* With a password, QEMU refuses everybody until set_password has come. */
 	if (!g->password)
 		buf_adds(&b, "disable-ticketing=on,");
+	if (g->image_compression)
+		buf_addf(&b, "image-compression=%s,", g->image_compression);
 	buf_adds(&b, "seamless-migration=on");
 	argv_add(a, "-spice", "%s", b.data);
 	buf_fini(&b);
