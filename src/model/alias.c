@@ -64,6 +64,8 @@ static void alias_rest(struct domain *d)
 {
 	VEC_FOREACH (input, &d->inputs)
 		set(&input->info, xasprintf("input%zu", input_i));
+	VEC_FOREACH (hub, &d->hubs)
+		set(&hub->info, xasprintf("hub%zu", hub_i));
 	VEC_FOREACH (video, &d->videos)
 		if (video->type != VIDEO_NONE)
 			set(&video->info, xasprintf("video%zu", video_i));

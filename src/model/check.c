@@ -120,6 +120,7 @@ static void collect(const struct domain *d, struct seats *s)
 			sit(s, &console->info, "console", 0);
 	SIT_ALL(s, &d->channels, "channel");
 	SIT_ALL(s, &d->inputs, "input");
+	SIT_ALL(s, &d->hubs, "hub");
 	SIT_ALL(s, &d->videos, "video");
 	SIT_ALL(s, &d->rngs, "rng");
 	SIT_ALL(s, &d->watchdogs, "watchdog");

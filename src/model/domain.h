@@ -355,6 +355,10 @@ struct input {
 	struct device_info info;
 };
 
+struct hub { /* USB */
+	struct device_info info;
+};
+
 enum graphics_type { GRAPHICS_VNC, GRAPHICS_SPICE, GRAPHICS_TYPE_MAX_ };
 
 struct graphics {
@@ -500,6 +504,7 @@ struct domain {
 	VEC(struct chardev *) consoles;
 	VEC(struct chardev *) channels;
 	VEC(struct input *) inputs;
+	VEC(struct hub *) hubs;
 	VEC(struct graphics *) graphics;
 	enum audio_type audio;
 	VEC(struct video *) videos;

@@ -276,6 +276,7 @@ static const struct field devices_fields[] = {
 	LIST(struct domain, graphics, "graphics", graphics_table, .flags = FIELD_HOST),
 	GROUP("audio", audio_table, .flags = FIELD_HOST),
 	LIST(struct domain, videos, "video", video_table),
+	LIST(struct domain, hubs, "hub", hub_table),
 	LIST(struct domain, watchdogs, "watchdog", watchdog_table),
 	OBJECT(struct domain, memballoon, "memballoon", memballoon_table),
 	LIST(struct domain, rngs, "rng", rng_table),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* <graphics>, <video>, <input>: what a person sits in front of. */
+/* <graphics>, <video>, <input>, <hub>: what a person sits in front of. */
 #include "schema.h"
 #include "strv.h"
 
@@ -279,3 +279,11 @@ static const struct field input_fields[] = {
 	INLINE(struct input, info, info_table),
 };
 const struct table input_table = TABLE(input_fields, struct input, .finish = input_finish);
+
+/* ---- <hub> ---- */
+
+static const struct field hub_fields[] = {
+	ATTR_CONST("type", "usb", .flags = FIELD_ALWAYS | FIELD_REQUIRED),
+	INLINE(struct hub, info, info_table),
+};
+const struct table hub_table = TABLE(hub_fields, struct hub);

@@ -28,6 +28,18 @@ int argv_inputs(struct argv *a)
 	return 0;
 }
 
+int argv_hubs(struct argv *a)
+{
+	VEC_FOREACH (hub, &a->d->hubs) {
+		json *o = json_pack("s:driver", "usb-hub", "s:id", hub->info.alias, NULL);
+
+		argv_put_usb(a, o, &hub->info);
+		if (argv_add_device(a, o) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* ---- graphics ---- */
 
 /* An address as QEMU's options want it: IPv6 in brackets. */

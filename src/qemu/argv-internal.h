@@ -59,6 +59,7 @@ int argv_disks(struct argv *a);
 int argv_nics(struct argv *a);
 int argv_chardevs(struct argv *a);
 int argv_tpm(struct argv *a);
+int argv_hubs(struct argv *a);
 int argv_inputs(struct argv *a);
 int argv_graphics(struct argv *a);
 int argv_videos(struct argv *a);
