@@ -39,9 +39,15 @@ bool json_get_bool(json *o, const char *key, bool otherwise);
 /* "a.b.0.c": walk keys and array indices; NULL when any is missing. */
 json *json_get_path(json *o, const char *path);
 
-/* Over the items of an array (NULL: none). break and continue work. */
+/* What a peer sends as a list may be anything; json-c asserts that it is one. */
+static inline size_t json_count_(json *array)
+{
+	return json_object_is_type(array, json_type_array) ? json_object_array_length(array) : 0;
+}
+
+/* Over the items of an array (none in NULL and in anything else). break and continue work. */
 #define JSON_FOREACH(item, array)                                                                            \
-	for (size_t item##_i = 0, item##_left = 0, item##_n = (array) ? json_object_array_length(array) : 0; \
+	for (size_t item##_i = 0, item##_left = 0, item##_n = json_count_(array);                            \
 		!item##_left && item##_i < item##_n; item##_i++)                                             \
 		for (json *item = json_object_array_get_idx(array, item##_i),                                \
 			  *item##_once = (item##_left = 1, (json *)1);                                       \

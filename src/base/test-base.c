@@ -201,6 +201,8 @@ static void test_json(void)
 	ok(json_get_bool(o, "t", false) && json_get_bool(o, "missing", true), "json: bool");
 	ok(!json_get_string(o, "n") && json_get_int(o, "t", 3) == 3 && !json_get(NULL, "x"),
 		"json: other kind");
+	JSON_FOREACH (item, o)
+		ok(!item, "json: an object has no items");
 	JSON_FOREACH (item, json_get(o, "a")) {
 		sum += json_object_get_int(item);
 		break;
