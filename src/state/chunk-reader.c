@@ -7,6 +7,7 @@
  */
 #include "chunk-reader.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -221,6 +222,8 @@ static int open_again(const struct chunk_reader_options *o, bool *ret_own_positi
 
 static int prepare(struct chunk_reader *r, struct error *err)
 {
+	unsigned n_slots;
+
 	r->fd = open_again(&r->options, &r->own_position);
 	if (r->fd < 0)
 		return error_errno(err, errno, "open %s", r->options.name);
@@ -229,8 +232,10 @@ static int prepare(struct chunk_reader *r, struct error *err)
 		return -1;
 	memset(r->scratch.data, 0, CHUNK_SIZE);
 	r->zero_sum = checksum(r->scratch.data, CHUNK_SIZE);
-	r->slots = xcalloc(r->options.threads + AHEAD, sizeof(*r->slots));
-	while (r->n_slots < r->options.threads + AHEAD) {
+	n_slots = r->options.threads + AHEAD < r->end - r->first ? r->options.threads + AHEAD
+								 : (unsigned)(r->end - r->first);
+	r->slots = xcalloc(n_slots, sizeof(*r->slots));
+	while (r->n_slots < n_slots) {
 		if (slot_init(&r->slots[r->n_slots], err) < 0)
 			return -1;
 		r->n_slots++;
@@ -256,10 +261,14 @@ int chunk_reader_start(
 {
 	struct chunk_reader *r = NEW(struct chunk_reader);
 
+	assert(options->to > options->from);
 	r->options = *options;
 	r->fd = -1;
 	r->first = options->from / CHUNK_SIZE;
 	r->end = r->first + trailer_count(options->from, options->to);
+	/* A small image needs few of both. */
+	if (r->options.threads > r->end - r->first)
+		r->options.threads = (unsigned)(r->end - r->first);
 	r->next = r->to_read = r->taken = r->first;
 	r->scratch_index = UINT64_MAX;
 	pthread_mutex_init(&r->lock, NULL);
