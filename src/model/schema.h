@@ -22,8 +22,8 @@ extern const struct table info_table, info_boot_table, info_nic_table, alias_tab
 /* schema-disk.c, schema-nic.c, schema-chardev.c, schema-graphics.c, schema-device.c */
 extern const struct table disk_table, controller_table, nic_table;
 extern const struct table serial_table, console_table, channel_table;
-extern const struct table graphics_table, video_table, input_table, hub_table, tpm_table, rng_table, memballoon_table,
-	watchdog_table, panic_table, vsock_table, iommu_table;
+extern const struct table graphics_table, video_table, input_table, hub_table, tpm_table, rng_table,
+	memballoon_table, watchdog_table, panic_table, vsock_table, iommu_table;
 
 /* The list of consoles, whose first one repeats the first serial port. */
 void consoles_format(const struct format_context *c, const void *domain);
