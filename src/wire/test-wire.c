@@ -83,6 +83,8 @@ static void test_strings(void)
 	ok(payload_decode(data, 4 + RPC_STRING_MAX + 4, (xdrproc_t)xdr_rpc_string, &s, NULL) == -1,
 		"4 MiB + 1 is refused");
 	ok(s == NULL, "and not allocated");
+	ok(payload_decode("\0\0\0\3a\0b\0", 8, (xdrproc_t)xdr_rpc_string, &s, NULL) == -1,
+		"a NUL inside a string is refused");
 	text = xcalloc(1, RPC_STRING_MAX + 2);
 	memset(text, 'y', RPC_STRING_MAX + 1);
 	ok(frame_encode(&b, &(struct rpc_header){0}, (xdrproc_t)xdr_rpc_string, &text, NULL) == -1,

@@ -4,7 +4,7 @@
  *
  * libtirpc allocates what a length word promises (up to the type's maximum) and only then finds that the bytes are not
  * there. The generated coders are compiled against these instead: a length that the rest of the frame cannot hold fails
- * first. Encoding and freeing are passed through.
+ * first. A string with a NUL inside is refused, too. Encoding and freeing are passed through.
  */
 #pragma once
 
