@@ -116,6 +116,8 @@ static enum exit_status run_command(struct cli *cli, int n, char *const *words)
 		r = error_errno(&err, errno, "write the output");
 	if (r == 0)
 		return STATUS_OK;
+	if (!cli->client && cli->connect_error.code != ERROR_NONE)
+		error_copy(&err, &cli->connect_error);
 	cli_print_error(cli, &err);
 	return cli_exit_status(&err);
 }

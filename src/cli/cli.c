@@ -44,9 +44,12 @@ int cli_connect(struct cli *cli, struct error *err)
 
 	if (cli->client)
 		return 0;
-	if (address_resolve(&request, &address, err) < 0 || connect_to_daemon(&address, &fd, err) < 0)
-		return -1;
-	return client_open(fd, address.uri, cli->read_only, cli->timeout_s, &cli->client, err);
+	if (address_resolve(&request, &address, &cli->connect_error) < 0 ||
+		connect_to_daemon(&address, &fd, &cli->connect_error) < 0 ||
+		client_open(fd, address.uri, cli->read_only, cli->timeout_s, &cli->client,
+			&cli->connect_error) < 0)
+		return error_copy(err, &cli->connect_error);
+	return 0;
 }
 
 int cli_call(struct cli *cli, const struct client_call *call, struct error *err)
@@ -385,10 +388,14 @@ int interrupt_fd_open(struct error *err)
 
 void interrupt_fd_close(int *fd)
 {
+	struct signalfd_siginfo info;
 	sigset_t set;
 
 	if (*fd < 0)
 		return;
+	/* impatience during the job is not meant for what comes behind it */
+	while (read(*fd, &info, sizeof(info)) > 0)
+		;
 	close(take_fd(fd));
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);

@@ -30,7 +30,8 @@ struct cli {
 	bool read_only, quiet;
 	unsigned timeout_s;
 
-	struct client *client; /* connected by the first who needs it */
+	struct client *client;	    /* connected by the first who needs it */
+	struct error connect_error; /* why that failed: it needs no mention of what it was needed for */
 	const struct command *command;
 	char *vm_name; /* the VM the command is about, for advice */
 	bool json;

@@ -24,6 +24,7 @@ struct client_request {
 
 struct client {
 	int fd;
+	bool open; /* hello was said, goodbye not */
 	unsigned next_serial;
 	unsigned timeout_s; /* 0: none */
 	struct buf in;
@@ -102,6 +103,7 @@ static int receive_some(struct client *c, struct error *err)
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
+	c->open = false;
 	if (n == 0 || errno == ECONNRESET)
 		return error_set(err, ERROR_RPC, "the daemon closed the connection");
 	return error_set(err, ERROR_RPC, "read from the daemon: %s", strerror(errno));
@@ -403,20 +405,31 @@ int client_open(
 		client_close(c);
 		return -1;
 	}
+	c->open = true;
 	*ret = c;
 	return 0;
 }
 
+/* Waits a moment for the answer to CLOSE, so that the daemon does not find the line dead while it sends it. */
+static void say_goodbye(struct client *c)
+{
+	struct client_call call = {.procedure = RPC_CONNECT_CLOSE};
+	struct client_request *r;
+
+	if (client_start(c, &call, &r, NULL) < 0)
+		return;
+	c->timeout_s = 1;
+	client_finish(c, r, NULL);
+}
+
 void client_close(struct client *c)
 {
-	struct rpc_header h = {
-		RPC_PROGRAM_REMOTE, RPC_PROGRAM_VERSION, RPC_CONNECT_CLOSE, RPC_CALL, 0, RPC_OK};
 	struct client_request *r, *next;
 
 	if (!c)
 		return;
-	h.serial = c->next_serial;
-	send_frame(c, &h, NULL, NULL, NULL);
+	if (c->open)
+		say_goodbye(c);
 	LIST_FOREACH_SAFE (r, next, &c->requests, list)
 		client_forget(c, r);
 	close(c->fd);

@@ -41,7 +41,7 @@ typedef void (*client_stream_fn)(
 /* Takes `fd` over, also on failure. Says hello: authentication and OPEN with `uri` (NULL: the daemon's own). */
 int client_open(
 	int fd, const char *uri, bool read_only, unsigned timeout_s, struct client **ret, struct error *err);
-void client_close(struct client *c); /* says goodbye, without waiting; accepts NULL */
+void client_close(struct client *c); /* says goodbye; accepts NULL */
 
 void client_set_event_handler(struct client *c, client_event_fn fn, void *userdata);
 

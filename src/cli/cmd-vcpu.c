@@ -340,8 +340,12 @@ int cmd_cpu_stats(struct cli *cli, const struct arguments *args, struct error *e
 
 	if (cli_find_domain(cli, args, BY_ANY, &dom, err) < 0)
 		return -1;
-	if ((part || !total) && show_each_cpu(cli, &dom, args, list, err) < 0)
-		return error_prefix(err, "CPU figures of %s", dom.name);
+	if ((part || !total) && show_each_cpu(cli, &dom, args, list, err) < 0) {
+		/* who did not ask for single CPUs is content with all together */
+		if (part || err->code != ERROR_UNSUPPORTED)
+			return error_prefix(err, "CPU figures of %s", dom.name);
+		error_clear(err);
+	}
 	if (total || !part) {
 		if (get_cpu_stats(cli, &dom, 16, -1, 1, &r, err) < 0)
 			return error_prefix(err, "CPU figures of %s", dom.name);

@@ -49,8 +49,8 @@ void help_print_overview(FILE *out)
 	      "  -h, --help           this text\n"
 	      "  -v, --version        the version\n"
 	      "\n"
-	      "Without any of the first three: as root the host's daemon, else your own, which is\n"
-	      "started when it is not there. Commands that list or show take --json.\n",
+	      "Without any of the first three: as root the host's daemon, else your own, which\n"
+	      "is started when it is not there. Commands that list or show take --json.\n",
 		out);
 	for (int group = 0; group < GROUP_MAX_; group++) {
 		fputc('\n', out);

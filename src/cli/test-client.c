@@ -2,13 +2,17 @@
 /* The conversation, with a daemon that is a thread of this test on the other end of a socket pair. */
 #include "client.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include "alloc.h"
+#include "cli.h"
 #include "constants.h"
 #include "file.h"
 #include "frame.h"
+#include "job-watch.h"
 #include "tap.h"
 
 /* ---- the daemon's side ---- */
@@ -19,7 +23,7 @@ struct daemon {
 	unsigned hello_calls; /* what client_open said */
 	char *uri;
 	unsigned open_flags;
-	bool said_goodbye, answered_ping;
+	bool said_goodbye, answered_ping, saw_abort;
 };
 
 /* The next frame, with its payload (owned by the caller); false at the end. */
@@ -91,7 +95,10 @@ static void wait_goodbye(struct daemon *d)
 	struct rpc_header h;
 
 	while (next_frame(d, &h, &payload))
-		d->said_goodbye = d->said_goodbye || h.proc == RPC_CONNECT_CLOSE;
+		if (h.prog == RPC_PROGRAM_REMOTE && h.proc == RPC_CONNECT_CLOSE) {
+			d->said_goodbye = true;
+			reply(d, h, NULL, NULL);
+		}
 	buf_fini(&payload);
 }
 
@@ -339,6 +346,77 @@ static void test_broken_daemon(void)
 	finish(c, &d, thread);
 }
 
+/* ---- a job that is watched ---- */
+
+/*
+ * Answers each question about the job with a little more done, and the job itself when somebody asked to
+ * abort it: the first question is answered by Ctrl-C from "the user".
+ */
+static void serve_job(struct daemon *d)
+{
+	struct rpc_param params[] = {
+		{(char *)"data_total", {.type = RPC_PARAM_ULLONG, .rpc_param_value_u.ul = 1000}},
+		{(char *)"data_remaining", {.type = RPC_PARAM_ULLONG, .rpc_param_value_u.ul = 400}},
+	};
+	struct rpc_job_stats_ret stats = {.type = RPC_JOB_UNBOUNDED, .params = {2, params}};
+	struct buf payload = {0};
+	struct rpc_header job, h;
+	bool interrupted = false;
+
+	next_frame(d, &job, &payload);
+	while (!d->saw_abort && next_frame(d, &h, &payload)) {
+		if (h.proc == RPC_DOMAIN_GET_JOB_STATS) {
+			reply(d, h, (xdrproc_t)xdr_rpc_job_stats_ret, &stats);
+			if (!interrupted)
+				kill(getpid(), SIGINT);
+			interrupted = true;
+		} else if (h.proc == RPC_DOMAIN_ABORT_JOB) {
+			d->saw_abort = true;
+			reply(d, h, NULL, NULL);
+		}
+	}
+	reply_error(d, job, RPC_CODE_OPERATION_ABORTED, "stopped by request");
+	buf_fini(&payload);
+}
+
+/* Standard error goes nowhere meanwhile: this is what a bar would be drawn on. */
+static int watch_quietly(struct cli *cli, const struct job_watch *w, struct error *err)
+{
+	int saved = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY), r;
+
+	dup2(null, STDERR_FILENO);
+	r = job_watch_run(cli, w, err);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(null);
+	return r;
+}
+
+static void test_interrupted_job(void)
+{
+	struct error err = ERROR_INIT;
+	struct daemon d;
+	pthread_t thread;
+	struct cli cli = {0};
+	struct rpc_domain dom = {.name = (char *)"vm", .id = 1};
+	struct client_call call = {.procedure = RPC_DOMAIN_MANAGED_SAVE};
+	struct job_watch w = {.call = &call, .dom = &dom, .title = "Save", .object = "vm", .show = true};
+	sigset_t block, before, after;
+
+	/* the daemon's thread must not be the one the signal hits */
+	sigemptyset(&block);
+	sigaddset(&block, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &block, &before);
+	cli.client = begin(&d, &thread, serve_job, false);
+	ok(watch_quietly(&cli, &w, &err) < 0 && err.code == ERROR_OPERATION_ABORTED,
+		"an interrupted job fails");
+	ok(d.saw_abort, "because the daemon was asked to stop it");
+	pthread_sigmask(SIG_SETMASK, NULL, &after);
+	ok(!sigismember(&after, SIGINT), "afterwards Ctrl-C does again what it did");
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	finish(cli.client, &d, thread);
+}
+
 int main(void)
 {
 	test_hello();
@@ -346,5 +424,6 @@ int main(void)
 	test_overlapping();
 	test_stream();
 	test_broken_daemon();
+	test_interrupted_job();
 	return done_testing();
 }
