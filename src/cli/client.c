@@ -205,6 +205,8 @@ static int handle_input(struct client *c, struct error *err)
 		size_t length;
 		int r = frame_get_length(c->in.data, c->in.len, RPC_FRAME_MAX, &length, err);
 
+		if (r < 0)
+			c->open = false; /* whoever that is would not understand a goodbye either */
 		if (r <= 0)
 			return r;
 		if (c->in.len < length)
