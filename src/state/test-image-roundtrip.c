@@ -76,7 +76,7 @@ static int load_from(int fd, struct buf *ret_stream, struct error *err)
 struct memory {
 	uint8_t *pages;
 	struct buf rest;
-	size_t at[16];
+	size_t at[64], total;
 };
 
 static int on_head(void *userdata, const uint8_t *data, const struct stream_prefix *prefix,
@@ -86,11 +86,12 @@ static int on_head(void *userdata, const uint8_t *data, const struct stream_pref
 	size_t total = 0;
 
 	buf_add(&m->rest, data, prefix->len);
-	for (unsigned i = 0; i < n && i < 16; i++) {
+	for (unsigned i = 0; i < n && i < 64; i++) {
 		m->at[i] = total;
 		total += blocks[i].length;
 		buf_addf(&m->rest, "[%s %llu]", blocks[i].name, (unsigned long long)blocks[i].length);
 	}
+	m->total = total;
 	m->pages = xcalloc(1, total);
 	memset(m->pages, 0xee, total);
 	return 0;
@@ -121,11 +122,8 @@ static bool same_memory(const struct buf *a, const struct buf *b)
 {
 	const struct buf *streams[] = {a, b};
 	struct memory m[2] = {0};
-	size_t total = 0;
 	bool same = true;
 
-	for (unsigned i = 0; i < FIXTURE_BLOCKS; i++)
-		total += (size_t)fixture_blocks[i].pages * RAM_PAGE;
 	for (int i = 0; i < 2; i++) {
 		struct ram_stream s;
 
@@ -135,9 +133,9 @@ static bool same_memory(const struct buf *a, const struct buf *b)
 			same = false;
 		ram_stream_fini(&s);
 	}
-	same = same && m[0].rest.len == m[1].rest.len &&
+	same = same && m[0].rest.len == m[1].rest.len && m[0].total == m[1].total &&
 	       memcmp(m[0].rest.data, m[1].rest.data, m[0].rest.len) == 0 &&
-	       memcmp(m[0].pages, m[1].pages, total) == 0;
+	       memcmp(m[0].pages, m[1].pages, m[0].total) == 0;
 	for (int i = 0; i < 2; i++) {
 		free(m[i].pages);
 		buf_fini(&m[i].rest);
@@ -173,6 +171,44 @@ static void test_roundtrip(enum image_format format, bool direct, bool again)
 		fstat(fd, &st);
 		ok(st.st_blocks * 512 < st.st_size, "zero pages take no room");
 	}
+}
+
+/* More memory blocks than there are chunks kept in memory for their bitmaps; each begins in a chunk of its own. */
+static void test_many_blocks(void)
+{
+	enum { N = 40, PAGES = 1040 };
+	_cleanup_close_ int fd = new_file(true);
+	_cleanup_(buf_fini) struct buf in = {0}, out = {0};
+	struct error err = ERROR_INIT;
+	uint8_t data[RAM_PAGE];
+	char name[16];
+
+	fixture_start(&in);
+	in.len = 8 + 5 + 11 + 17; /* up to the list */
+	fixture_be64(&in, (uint64_t)N * PAGES * RAM_PAGE | RAM_MEM_SIZE);
+	for (unsigned i = 0; i < N; i++) {
+		snprintf(name, sizeof(name), "dimm%u", i);
+		fixture_name(&in, name);
+		fixture_be64(&in, (uint64_t)PAGES * RAM_PAGE);
+	}
+	fixture_section_end(&in);
+	fixture_section(&in, STREAM_PART);
+	for (unsigned i = 0; i < N; i++) {
+		snprintf(name, sizeof(name), "dimm%u", i);
+		fixture_be64(&in, RAM_ZERO);
+		fixture_name(&in, name);
+		fixture_byte(&in, 0);
+		for (unsigned page = 1; page < PAGES; page++) {
+			memset(data, (int)(i + page), sizeof(data));
+			fixture_record(&in, 0, page, false, page % 500 == 1 ? data : NULL);
+		}
+	}
+	fixture_section_end(&in);
+	fixture_end(&in);
+	okf(save_to(fd, IMAGE_FORMAT_SPARSE, true, &in, true, &err) == 0, "many blocks: saved: %s",
+		err.message);
+	okf(load_from(fd, &out, &err) == 0, "many blocks: loaded: %s", err.message);
+	ok(same_memory(&in, &out), "many blocks: the same");
 }
 
 static void test_incomplete(enum image_format format)
@@ -324,5 +360,6 @@ int main(void)
 		test_short_stream(formats[i]);
 	}
 	test_roundtrip(IMAGE_FORMAT_SPARSE, true, true);
+	test_many_blocks();
 	return done_testing();
 }

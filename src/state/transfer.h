@@ -32,7 +32,10 @@ struct transfer_options {
 };
 
 struct transfer_ops {
-	/* Save only: QEMU closed its end and everything is written, nothing synced; now transfer_commit or cancel. */
+	/*
+	 * Save only: QEMU closed its end and everything is written, nothing synced; now transfer_commit or cancel. Whether that was
+	 * all of its state QEMU knows: commit only when it says that its migration completed.
+	 */
 	void (*streamed)(struct transfer *t, void *userdata);
 	/*
 	 * Exactly once, when the helper's process is gone; `err` is NULL on success. Success: a save is synced, complete and has its trailer; a load has been read, checked and given to QEMU to
