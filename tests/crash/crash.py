@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """kill -9 of the daemon, and of QEMU, at every fault point of every job.
 
@@ -10,10 +9,8 @@ dies a second time.
 
 import os
 import pathlib
-import shutil
 import signal
 import sys
-import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 import harness  # noqa: E402
@@ -334,6 +331,7 @@ class Crash(harness.DaemonTest):
         client.communicate(timeout=60 * harness.SLOW)
         self.check_alive()
         self.wait_at_rest()
+        self.daemon.restart()
         case.check_qemu_killed(step, job)
         self.check_alive()
 
@@ -354,79 +352,62 @@ def stopped(pid):
     return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-def add(name, body):
+def add(target, name, body):
     name = "test_" + "".join(c if c.isalnum() else "_" for c in name)
-    assert not hasattr(Crash, name), name
-    setattr(Crash, name, body)
+    assert not hasattr(target, name), name
+    setattr(target, name, body)
 
 
-def job_tests(job, make):
+def job_tests(target, job, make):
     for index, step in enumerate(job.steps):
         for moment in FORWARD + ((COMMITTED,) if index == job.commit else ()):
             if moment == "done" and index == job.commit:
                 continue  # it is called "committed" there
             point = f"{job.name}/{step.name}/{moment}"
-            add(f"{make.__name__}/{point}", lambda self, p=point: self.daemon_dies(make, p))
+            add(target, f"{make.__name__}/{point}", lambda self, p=point: self.daemon_dies(make, p))
             if make is Undefine:
                 continue  # there is no QEMU
-            add(f"qemu/{make.__name__}/{point}", lambda self, p=point, s=step.name: self.qemu_dies(make, job, s, p))
+            add(target, f"qemu/{make.__name__}/{point}", lambda self, p=point, s=step.name: self.qemu_dies(make, job, s, p))
         if step.has_undo and index <= job.commit:
             for moment in BACKWARD:
                 first, second = f"{job.name}/{step.name}/begun", f"{job.name}/{step.name}/{moment}"
-                add(f"{make.__name__}/{second}", lambda self, f=first, s=second: self.recovery_dies(make, f, s))
+                add(target, f"{make.__name__}/{second}", lambda self, f=first, s=second: self.recovery_dies(make, f, s))
 
 
-def make_tests():
+def operation_of(point):
+    return "save" if point in HELPER_POINTS else point.split("/")[0]
+
+
+def check_complete():
+    """Every job, moment and point of the sources has its case."""
     jobs, moments = points.jobs(), points.moments()
     assert jobs, "no jobs found in the sources"
     unknown = set(moments) - set(FORWARD) - set(BACKWARD) - {COMMITTED}
     assert not unknown, f"moments nobody tests: {unknown}"
-    for name, job in jobs.items():
-        assert name in CASES, f"no case for the job {name}"
-        for make in CASES[name]:
-            job_tests(job, make)
-    for point in points.others():
-        if point in HELPER_POINTS:
-            add(point, lambda self, p=point: self.helper_dies(HELPER_POINTS[p], p))
-        else:
-            operation = point.split("/")[0]
-            assert operation in CASES, f"no case for the point {point}"
-            for make in CASES[operation]:
-                add(f"{make.__name__}/{point}", lambda self, p=point, m=make: self.daemon_dies(m, p))
+    operations = set(jobs) | {operation_of(p) for p in points.others()}
+    assert operations <= set(CASES), f"no case for {operations - set(CASES)}"
+    here = pathlib.Path(__file__).resolve().parent
+    tested = "".join(p.read_text() for p in here.glob("test_*.py"))
+    for case in CASES.values():
+        for make in case:
+            assert f"crash.{make.__name__})" in tested or f"crash.{make.__name__}," in tested, f"no file tests {make.__name__}"
 
 
-make_tests()
-
-
-class Shutdown(harness.DaemonTest):
-    """A guest that is shutting down when the daemon dies ends all the same."""
-
-    def test_killed_while_the_guest_shuts_down(self):
-        guest = self.linux(arguments="gw.mem=4").define()
-        self.virsh("start", guest.name)
-        guest.wait_count()
-        self.virsh("shutdown", guest.name)
-        self.daemon.kill()
-        self.daemon.start()
-        guest.wait_state("shut off")
-        harness.wait_for(lambda: harness.qemus_of(self.root) == [], "QEMU is gone")
-        self.virsh("start", guest.name)
-        guest.wait_state("running")
-
-    def test_everything_is_gone_at_once(self):
-        """A power failure: no process is left, and run/ is empty."""
-        guest = self.sector().define()
-        self.virsh("start", guest.name)
-        guest.wait_count(5)
-        self.daemon.kill()
-        for qemu in harness.qemus_of(self.root):
-            harness.kill_and_wait(qemu)
-        shutil.rmtree(self.root / "run")
-        self.daemon.start()
-        self.assertEqual(guest.state(), "shut off")
-        self.virsh("start", guest.name)
-        guest.wait_state("running")
-
-
-if __name__ == "__main__":
-    unittest.main(verbosity=2)
+def tests_of(*cases):
+    """A test case with the points of these operations."""
+    check_complete()
+    target = type("Crash", (Crash,), {})
+    for operation, makes in CASES.items():
+        for make in makes:
+            if make not in cases:
+                continue
+            if operation in points.jobs():
+                job_tests(target, points.jobs()[operation], make)
+            for point in points.others():
+                if operation_of(point) != operation:
+                    continue
+                if point not in HELPER_POINTS:
+                    add(target, f"{make.__name__}/{point}", lambda self, p=point, m=make: self.daemon_dies(m, p))
+                elif HELPER_POINTS[point] is make:
+                    add(target, point, lambda self, p=point, m=make: self.helper_dies(m, p))
+    return target
