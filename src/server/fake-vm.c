@@ -93,6 +93,16 @@ static void set_state(struct vm *vm, enum vm_state state)
 	vm->status.reason = 1;
 }
 
+static void add_serial(struct domain *d)
+{
+	struct chardev *serial = NEW(struct chardev);
+
+	serial->kind = CHARDEV_SERIAL;
+	serial->path = xstrdup("/dev/pts/0");
+	serial->info.alias = xstrdup("serial0");
+	VEC_ADD(&d->serials, serial);
+}
+
 struct vm *fake_vm_add(struct registry *r, const char *name, enum vm_state state)
 {
 	struct vm *vm = NEW(struct vm);
@@ -104,6 +114,7 @@ struct vm *fake_vm_add(struct registry *r, const char *name, enum vm_state state
 	vm->domain->memory_kib = vm->domain->current_memory_kib = 65536;
 	vm->domain->vcpus = vm->domain->vcpus_current = 2;
 	snprintf((char *)vm->domain->uuid, 16, "%zu", r->vms.n);
+	add_serial(vm->domain);
 	set_state(vm, state);
 	VEC_ADD(&r->vms, vm);
 	return vm;
@@ -445,7 +456,7 @@ int vm_get_metadata(const struct vm *vm, enum vm_metadata what, const char *uri,
 	return error_set(err, ERROR_NO_METADATA, "Requested metadata element is not present");
 }
 
-int vm_open_console(struct vm *vm, const char *device, bool force, int *ret_fd, struct error *err)
+int vm_open_console(struct vm *vm, const char *device, int *ret_fd, struct error *err)
 {
 	int fds[2];
 

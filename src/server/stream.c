@@ -6,7 +6,7 @@
 
 #include "alloc.h"
 #include "file.h"
-#include "log.h"
+#include "strv.h"
 
 /* One read of the descriptor; small, since consoles are what streams are for now. */
 #define STREAM_READ_SIZE 16384
@@ -16,6 +16,7 @@ struct stream {
 	struct session *session;
 	struct rpc_header header; /* of the call that opened it */
 	sd_event_source *io;
+	char *name;
 	int fd;		    /* -1 once it ended; the client has still to finish the stream */
 	struct buf pending; /* from the client, not written yet */
 };
@@ -43,6 +44,7 @@ static void free_stream(struct stream *st)
 	end_descriptor(st);
 	list_remove(&st->link);
 	st->session->n_streams--;
+	free(st->name);
 	free(st);
 }
 
@@ -112,7 +114,40 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 	return 0;
 }
 
-void stream_open(struct call *call, int fd)
+static struct stream *find_by_name(const struct server *server, const char *name)
+{
+	struct session *s;
+	struct stream *st;
+
+	LIST_FOREACH (s, &server->sessions, link)
+		LIST_FOREACH (st, &s->streams, link)
+			if (st->fd >= 0 && streq(st->name, name))
+				return st;
+	return NULL;
+}
+
+bool stream_is_open(const struct server *server, const char *name)
+{
+	return find_by_name(server, name) != NULL;
+}
+
+void stream_take_over(struct server *server, const char *name)
+{
+	struct stream *st = find_by_name(server, name);
+	struct error err = ERROR_INIT;
+	struct rpc_header header;
+	struct session *s;
+
+	if (!st)
+		return;
+	s = st->session;
+	header = st->header;
+	free_stream(st);
+	error_set(&err, ERROR_OPERATION_ABORTED, "%s was taken over by another client", name);
+	send_error(s, &header, &err);
+}
+
+void stream_open(struct call *call, const char *name, int fd)
 {
 	struct session *s = call->session;
 	struct error err = ERROR_INIT;
@@ -132,6 +167,7 @@ void stream_open(struct call *call, int fd)
 	st = NEW(struct stream);
 	st->session = s;
 	st->header = call->header;
+	st->name = xstrdup(name);
 	st->fd = fd;
 	list_add_tail(&s->streams, &st->link);
 	s->n_streams++;

@@ -16,8 +16,14 @@
 #define STREAMS_MAX	   64 /* of one session */
 #define STREAM_PENDING_MAX (1u << 20)
 
-/* Answer the call and open its stream over `fd`, which is owned from here on, also on failure. */
-void stream_open(struct call *call, int fd);
+/*
+ * Answer the call and open its stream over `fd`, which is owned from here on, also on failure. `name` says what is at
+ * its other end (copied); a stream over it can be found and ended by others.
+ */
+void stream_open(struct call *call, const char *name, int fd);
+bool stream_is_open(const struct server *server, const char *name);
+/* Its client hears of it by an error. */
+void stream_take_over(struct server *server, const char *name);
 /* A frame of type STREAM or STREAM_HOLE. */
 void stream_frame(struct session *s, const struct rpc_header *header, const uint8_t *payload, size_t len);
 /* The client has read what was queued. */

@@ -499,6 +499,39 @@ static void test_console(void)
 	tear_down();
 }
 
+static void test_console_users(void)
+{
+	rpc_string device = (char *)"serial0", none = (char *)"serial9";
+	rpc_open_console_args args = {guest(), NULL, 0}, by_name = {guest(), &device, RPC_CONSOLE_FORCE},
+			      bad = {guest(), &none, 0};
+	_cleanup_(buf_fini) struct buf payload = {0};
+	struct client first, second;
+	char data[4];
+	int fd;
+
+	set_up();
+	first = client_open(loop, server, false);
+	second = client_open(loop, server, false);
+	is_int(ASK_ONLY(&first, RPC_DOMAIN_OPEN_CONSOLE, rpc_open_console_args, &bad), RPC_CODE_INVALID_ARG,
+		"no such console");
+	is_int(ASK_ONLY(&first, RPC_DOMAIN_OPEN_CONSOLE, rpc_open_console_args, &args), 0, "one user");
+	is_int(ASK_ONLY(&second, RPC_DOMAIN_OPEN_CONSOLE, rpc_open_console_args, &args),
+		RPC_CODE_OPERATION_FAILED, "not two");
+	is_str(client_message(), "operation failed: Active console session exists for this domain",
+		"in libvirt's words");
+	fd = fake_console_take(registry);
+	is_int(ASK_ONLY(&second, RPC_DOMAIN_OPEN_CONSOLE, rpc_open_console_args, &by_name), 0,
+		"unless forced, under whatever name");
+	is_int(next_packet(&first, &payload), RPC_ERROR, "the first one hears of it");
+	is_int(read(fd, data, sizeof(data)), 0, "and has let go");
+	close(fd);
+	client_close(&second);
+	is_int(ASK_ONLY(&first, RPC_DOMAIN_OPEN_CONSOLE, rpc_open_console_args, &args), 0,
+		"free again when its client is gone");
+	client_close(&first);
+	tear_down();
+}
+
 int main(void)
 {
 	test_list();
@@ -511,5 +544,6 @@ int main(void)
 	test_monitor_events();
 	test_deaf_client();
 	test_console();
+	test_console_users();
 	return done_testing();
 }

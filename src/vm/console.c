@@ -58,7 +58,7 @@ static int open_socket(const char *path, struct error *err)
 	return take_fd(&fd);
 }
 
-int vm_open_console(struct vm *vm, const char *device, bool force, int *ret_fd, struct error *err)
+int vm_open_console(struct vm *vm, const char *device, int *ret_fd, struct error *err)
 {
 	const struct chardev *c;
 	int fd = -1;

@@ -139,6 +139,6 @@ int vm_get_metadata(const struct vm *vm, enum vm_metadata what, const char *uri,
 
 /*
  * A connected, non-blocking descriptor to a serial port, console or channel ("serial0", its alias; NULL: the first
- * console). One user at a time; `force` throws the other one out.
+ * console).
  */
-int vm_open_console(struct vm *vm, const char *device, bool force, int *ret_fd, struct error *err);
+int vm_open_console(struct vm *vm, const char *device, int *ret_fd, struct error *err);
