@@ -27,7 +27,19 @@ struct operation {
 	void *userdata;
 };
 
+/* Who asked what a QEMU can do. There is none. */
+struct asker {
+	capability_done_fn done;
+	void *userdata;
+};
+
+struct capability_cache {
+	VEC(struct asker) askers;
+	sd_event_source *answer;
+};
+
 struct registry {
+	struct capability_cache capabilities;
 	sd_event *loop;
 	sd_event_source *finish;
 	VEC(struct vm *) vms;
@@ -59,13 +71,39 @@ static int finish_all(sd_event_source *s, void *userdata)
 	return 0;
 }
 
+static int answer_askers(sd_event_source *s, void *userdata)
+{
+	struct capability_cache *c = userdata;
+	struct error err = ERROR_INIT;
+	struct asker asker;
+
+	error_set(&err, ERROR_OPERATION_FAILED, "there is no QEMU here");
+	while (c->askers.n > 0) {
+		asker = c->askers.items[0];
+		VEC_REMOVE(&c->askers, 0);
+		asker.done(NULL, &err, asker.userdata);
+	}
+	return 0;
+}
+
+void capability_cache_find(
+	struct capability_cache *c, const char *binary, capability_done_fn done, void *userdata)
+{
+	struct asker asker = {done, userdata};
+
+	VEC_ADD(&c->askers, asker);
+	sd_event_source_set_enabled(c->answer, SD_EVENT_ONESHOT);
+}
+
 struct registry *fake_registry_new(sd_event *loop)
 {
 	struct registry *r = NEW(struct registry);
 
 	r->loop = loop;
 	r->console = -1;
-	if (sd_event_add_defer(loop, &r->finish, finish_all, r) < 0 ||
+	if (sd_event_add_defer(loop, &r->capabilities.answer, answer_askers, &r->capabilities) < 0 ||
+		sd_event_source_set_enabled(r->capabilities.answer, SD_EVENT_OFF) < 0 ||
+		sd_event_add_defer(loop, &r->finish, finish_all, r) < 0 ||
 		sd_event_source_set_enabled(r->finish, SD_EVENT_OFF) < 0)
 		abort();
 	return r;
@@ -78,6 +116,8 @@ void fake_registry_free(struct registry *r)
 	VEC_FREE(&r->vms);
 	VEC_FREE(&r->operations);
 	sd_event_source_disable_unref(r->finish);
+	sd_event_source_disable_unref(r->capabilities.answer);
+	VEC_FREE(&r->capabilities.askers);
 	close_p(&r->console);
 	free(r->last_save);
 	free(r);
@@ -206,7 +246,7 @@ void registry_list(struct registry *r, struct vm *const **ret, size_t *ret_n)
 
 struct capability_cache *registry_get_capabilities(struct registry *r)
 {
-	return NULL;
+	return &r->capabilities;
 }
 
 const struct registry_settings *registry_get_settings(struct registry *r)
