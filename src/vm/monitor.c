@@ -14,6 +14,7 @@
 #include <sys/un.h>
 
 #include "clock.h"
+#include "fault.h"
 #include "file.h"
 #include "log.h"
 #include "operation.h"
@@ -54,6 +55,7 @@ static void become_off(struct vm *vm)
 	vm->process = NULL;
 	vm->end_timer = sd_event_source_unref(vm->end_timer);
 	resources_release(vm);
+	fault_point("shutdown/ended");
 	status_remove(vm);
 	domain_free(vm->live);
 	vm->live = NULL;
@@ -237,6 +239,7 @@ void vm_finish_shutdown(struct vm *vm)
 	}
 	/* SIGTERM lets QEMU flush its disks (vl.c ends the main loop). */
 	vm_stop_process(vm, SIGTERM, SHUTOFF_SHUTDOWN, STOPPED_SHUTDOWN);
+	fault_point("shutdown/stopping");
 }
 
 static void on_shutdown(struct vm *vm, json *data)
@@ -249,7 +252,9 @@ static void on_shutdown(struct vm *vm, json *data)
 	vm->guest_shut_down = true;
 	vm_set_state(vm, VM_STOPPING, DOMAIN_SHUTDOWN, guest ? SHUTDOWN_USER : SHUTDOWN_UNKNOWN);
 	vm_emit_lifecycle(vm, EVENT_SHUTDOWN, guest ? SHUTDOWN_GUEST : SHUTDOWN_HOST);
+	fault_point("shutdown/seen");
 	status_write(vm, NULL);
+	fault_point("shutdown/written");
 	if (!vm->operation)
 		vm_finish_shutdown(vm);
 }

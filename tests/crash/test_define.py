@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon killed while definitions come and go, and while a guest shuts down (crash.py)."""
 
+import os
 import shutil
+import signal
 import unittest
 
 import crash
 import harness
+import points
 
 Crash = crash.tests_of(crash.Define, crash.Redefine, crash.Undefine)
 
@@ -25,6 +28,24 @@ class Shutdown(harness.DaemonTest):
         harness.wait_for(lambda: harness.qemus_of(self.root) == [], "QEMU is gone")
         self.virsh("start", guest.name)
         guest.wait_state("running")
+
+    def test_killed_at_every_point(self):
+        guest = self.linux(arguments="gw.mem=4").define()
+        seen = [p for p in points.others() if p.startswith("shutdown/")]
+        self.assertTrue(seen)
+        for point in seen:
+            with self.subTest(point):
+                self.daemon.restart(GODWIT_FAULT=point)
+                guest.console.unlink(missing_ok=True)
+                self.virsh("start", guest.name)
+                guest.wait_count()
+                self.virsh("shutdown", guest.name)
+                self.assertEqual(self.daemon.process.wait(60 * harness.SLOW), -signal.SIGKILL)
+                self.daemon.process = None
+                self.daemon.start()
+                guest.wait_state("shut off")
+                harness.wait_for(lambda: harness.qemus_of(self.root) == [], "QEMU is gone")
+                self.assertEqual(os.listdir(self.root / "run/vm"), [])
 
     def test_everything_is_gone_at_once(self):
         """A power failure: no process is left, and run/ is empty."""
