@@ -227,17 +227,43 @@ int cmd_nodeinfo(struct cli *cli, const struct arguments *args, struct error *er
 	return 0;
 }
 
-int cmd_nodememstats(struct cli *cli, const struct arguments *args, struct error *err)
+/* Asks first how many figures there are: libvirt refuses any other number. Free *ret with payload_free. */
+static int get_memory_stats(struct cli *cli, int cell, struct rpc_node_stats_ret *ret, struct error *err)
 {
-	struct rpc_node_memory_stats_args a = {
-		.nparams = RPC_NODE_STATS_MAX, .cell = (int)arguments_number(args, "cell", (uint64_t)-1)};
-	struct rpc_node_stats_ret r = {0};
+	struct rpc_node_memory_stats_args a = {.cell = cell};
 	struct client_call call = {.procedure = RPC_NODE_GET_MEMORY_STATS,
 		CLIENT_ARGS(rpc_node_memory_stats_args, &a),
-		CLIENT_RET(rpc_node_stats_ret, &r)};
-	_cleanup_json_ json *o = json_object_new_object();
+		CLIENT_RET(rpc_node_stats_ret, ret)};
 
 	if (cli_call(cli, &call, err) < 0)
+		return -1;
+	a.nparams = ret->nparams;
+	payload_free((xdrproc_t)xdr_rpc_node_stats_ret, ret);
+	*ret = (struct rpc_node_stats_ret){0};
+	return cli_call(cli, &call, err);
+}
+
+static int get_cpu_stats(struct cli *cli, int cpu, struct rpc_node_stats_ret *ret, struct error *err)
+{
+	struct rpc_node_cpu_stats_args a = {.cpu = cpu};
+	struct client_call call = {.procedure = RPC_NODE_GET_CPU_STATS,
+		CLIENT_ARGS(rpc_node_cpu_stats_args, &a),
+		CLIENT_RET(rpc_node_stats_ret, ret)};
+
+	if (cli_call(cli, &call, err) < 0)
+		return -1;
+	a.nparams = ret->nparams;
+	payload_free((xdrproc_t)xdr_rpc_node_stats_ret, ret);
+	*ret = (struct rpc_node_stats_ret){0};
+	return cli_call(cli, &call, err);
+}
+
+int cmd_nodememstats(struct cli *cli, const struct arguments *args, struct error *err)
+{
+	struct rpc_node_stats_ret r = {0};
+	_cleanup_json_ json *o = json_object_new_object();
+
+	if (get_memory_stats(cli, (int)arguments_number(args, "cell", (uint64_t)-1), &r, err) < 0)
 		return error_prefix(err, "memory of the host");
 	for (u_int i = 0; i < r.params.params_len; i++) {
 		const struct rpc_node_stat *s = &r.params.params_val[i];
@@ -262,14 +288,10 @@ struct cpu_times {
 
 static int get_cpu_times(struct cli *cli, int cpu, struct cpu_times *ret, struct error *err)
 {
-	struct rpc_node_cpu_stats_args a = {.cpu = cpu, .nparams = RPC_NODE_STATS_MAX};
 	struct rpc_node_stats_ret r = {0};
-	struct client_call call = {.procedure = RPC_NODE_GET_CPU_STATS,
-		CLIENT_ARGS(rpc_node_cpu_stats_args, &a),
-		CLIENT_RET(rpc_node_stats_ret, &r)};
 
 	*ret = (struct cpu_times){0};
-	if (cli_call(cli, &call, err) < 0)
+	if (get_cpu_stats(cli, cpu, &r, err) < 0)
 		return error_prefix(err, "CPU times of the host");
 	for (u_int i = 0; i < r.params.params_len; i++) {
 		const struct rpc_node_stat *s = &r.params.params_val[i];

@@ -65,21 +65,25 @@ static int explain_failure(const struct address *a, int errnum, struct error *er
 	return error_set(err, ERROR_RPC, "no daemon answers at %s: %s", a->socket, strerror(errnum));
 }
 
-/* The program beside this one, or whatever PATH has. Owned by the caller. */
+/* The program beside this one, where it is installed, or whatever PATH has. Owned by the caller. */
 static char *find_daemon(void)
 {
-	_cleanup_free_ char *self = xcalloc(1, 4096);
-	ssize_t n = readlink("/proc/self/exe", self, 4095);
-	char *slash = n > 0 ? strrchr(self, '/') : NULL;
+	static const char *const places[] = {"godwitd", "../sbin/godwitd"};
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
 
-	if (slash) {
-		char *beside;
-
+	if (n < 0)
+		return xstrdup("godwitd");
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	if (slash)
 		*slash = '\0';
-		beside = xasprintf("%s/godwitd", self);
-		if (access(beside, X_OK) == 0)
-			return beside;
-		free(beside);
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", self, places[i]);
+
+		if (access(path, X_OK) == 0)
+			return TAKE_PTR(path);
 	}
 	return xstrdup("godwitd");
 }
