@@ -27,7 +27,8 @@ bool_t bounded_xdr_string(XDR *xdrs, char **p, u_int max)
 {
 	u_int length;
 
-	if (xdrs->x_op == XDR_ENCODE && !*p) /* libtirpc refuses it, the address sanitizer's wrapper does not */
+	if (xdrs->x_op == XDR_ENCODE &&
+		!*p) /* libtirpc refuses it, the address sanitizer's wrapper does not */
 		return FALSE;
 	if (!length_fits(xdrs, 1, &length) || !xdr_string(xdrs, p, max))
 		return FALSE;
