@@ -10,6 +10,7 @@
 #include "file.h"
 #include "log.h"
 #include "operation.h"
+#include "resources.h"
 
 static const char *const state_names[] = {
 	[VM_OFF] = "off",
@@ -75,6 +76,7 @@ static void vm_free(struct vm *vm)
 	sd_event_source_unref(vm->end_timer);
 	qmp_close(vm->qmp);
 	process_free(vm->process);
+	resources_release(vm);
 	domain_free(vm->persistent);
 	domain_free(vm->live);
 	VEC_FREE(&vm->stop_waiters);
