@@ -330,14 +330,29 @@ class Output(CommandTest):
 
     def test_events(self):
         self.define_both()
-        listeners = [c.start("event", "--all", "--loop", "--timeout", str(int(8 * SLOW))) for c in (self.virsh, self.godwit)]
-        time.sleep(1 * SLOW)  # both are connected; there is nothing to see it by
+        paths, listeners = [self.root / "theirs", self.root / "ours"], []
+        for path, client in zip(paths, (self.virsh, self.godwit)):
+            with open(path, "w") as out:
+                listeners.append(subprocess.Popen(["stdbuf", "-oL", *client.command("event", "--all", "--loop")],
+                                                  stdin=subprocess.DEVNULL, stdout=out))
+            self.addCleanup(listeners[-1].wait)
+            self.addCleanup(listeners[-1].kill)
+
+        def both_listen():
+            self.godwit("desc", "vm", "--config", "another one")
+            return all(path.stat().st_size > 0 for path in paths)
+
+        wait_for(both_listen, "both are told of events")
         self.godwit("suspend", "vm")
         self.godwit("resume", "vm")
         self.godwit("destroy", "vm")
-        theirs, ours = (p.communicate(timeout=60 * SLOW)[0] for p in listeners)
+        wait_for(lambda: all("Stopped Destroyed" in path.read_text() for path in paths), "both hear of the end")
+        theirs, ours = ([line for line in path.read_text().splitlines() if "metadata" not in line] for path in paths)
         self.assertEqual(ours, theirs)
-        self.assertIn("event 'lifecycle' for domain 'vm': Stopped Destroyed", ours)
+        self.assertEqual(re.findall(r"metadata.*", paths[1].read_text())[0], re.findall(r"metadata.*", paths[0].read_text())[0])
+        for listener in listeners:
+            listener.send_signal(signal.SIGINT)
+        wait_for(lambda: all("event loop interrupted" in path.read_text() for path in paths), "both end by Ctrl-C")
 
 
 class Beyond(CommandTest):
@@ -393,6 +408,23 @@ class Beyond(CommandTest):
         self.assertEqual(self.godwit("domstate", "vm"), "running")
         self.assertEqual(self.godwit.run("domstate vm; domstate nobody; domstate vm").returncode, 3)
         self.assertEqual(self.godwit.run("domstate vm; domstate nobody; domstate vm").stdout.count("running"), 1)
+
+    def test_daemon_that_does_not_answer(self):
+        self.daemon.process.send_signal(signal.SIGSTOP)
+        self.check_fails(8, "--timeout", "1", "list", says="within 1 s")
+        self.daemon.process.send_signal(signal.SIGCONT)
+        self.assertEqual(self.godwit("--timeout", "30", "list", "--name"), "")
+
+    @unittest.skipIf(AGAINST_LIBVIRT, "libvirt has another directory")
+    def test_damaged_managed_save(self):
+        self.define_both()
+        self.godwit("managedsave", "vm")
+        image = self.root / "lib/save/vm.save"
+        os.truncate(image, image.stat().st_size // 2)
+        self.assertIn("--force-boot", self.check_fails(1, "start", "vm"))
+        self.assertTrue(image.exists())
+        self.godwit("start", "vm", "--force-boot")
+        self.assertEqual(self.godwit("domstate", "vm"), "running")
 
     def test_save_and_restore(self):
         self.define_both()
