@@ -51,7 +51,7 @@ struct transfer_progress {
 	uint64_t written; /* to the file */
 };
 
-/* A stream socket pair with buffers large enough for migration: one end for QEMU (`getfd`), the other for stream_fd. */
+/* A stream socket pair with buffers of the right size for migration: one end for QEMU (`getfd`), the other for stream_fd. */
 int transfer_stream_pair(int ret[2], struct error *err);
 
 int transfer_start(sd_event *loop, const struct transfer_options *options, const struct transfer_ops *ops,

@@ -15,7 +15,7 @@ import time
 START, PROGRESS, STREAMED, COMMIT, DONE, FAILED = range(1, 7)
 SAVE, LOAD, VERIFY = range(3)
 FORMATS = {"raw": 0, "zstd": 5, "sparse": 6}
-STREAM_BUFFER = 8 << 20
+STREAM_BUFFER = 512 << 10
 SO_SNDBUFFORCE = 32
 # Codes of src/base/error.h that tests look at.
 ERROR_SYSTEM, ERROR_DAMAGED = 2, 20
@@ -30,7 +30,7 @@ class Failed(Exception):
 
 
 def stream_pair():
-    """A socket pair with large buffers: one end for QEMU, the other for godwit-io."""
+    """A socket pair with buffers as in transfer.c: one end for QEMU, the other for godwit-io."""
     pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     for end in pair:
         try:
