@@ -124,7 +124,7 @@ static void give_up(struct vm *vm)
 {
 	vm->process_ended = vm->monitor_ended = true;
 	vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_CRASHED};
-	vm->stop_detail = STOPPED_CRASHED;
+	vm->stop_detail = STOPPED_FAILED;
 	recover_job(vm);
 }
 
@@ -145,7 +145,7 @@ static void adopt(struct registry *r, const char *directory)
 		r->last_id = vm->id;
 	vm->state = VM_STARTING;
 	vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_CRASHED};
-	vm->stop_detail = STOPPED_CRASHED;
+	vm->stop_detail = STOPPED_FAILED;
 	resources_adopt(vm);
 	if (process_adopt(r->loop, pid, start_time, vm_on_process_exit, vm, &vm->process, &err) < 0) {
 		give_up(vm);
@@ -155,7 +155,7 @@ static void adopt(struct registry *r, const char *directory)
 	if (vm_connect_monitor(vm, &err) < 0) {
 		log_write(LOG_LEVEL_ERROR, vm->name, NULL, "%s", err.message);
 		vm->monitor_ended = true;
-		vm_stop_process(vm, SIGKILL, SHUTOFF_CRASHED, STOPPED_CRASHED);
+		vm_stop_process(vm, SIGKILL, SHUTOFF_CRASHED, STOPPED_FAILED);
 		recover_job(vm);
 	}
 }

@@ -180,7 +180,7 @@ enum step_result launch_spawn(struct job *job, void *context, struct error *err)
 	struct vm_resources *resources = vm->resources;
 	struct argv_context ctx = {
 		.run_dir = resources->run_path,
-		.channel_dir = resources->run_path,
+		.channel_dir = resources->channel_path,
 		.monitor_fd = start->monitor_fd,
 		.incoming = start->image_path,
 		.tap_fds = resources->tap_fds,
@@ -384,6 +384,14 @@ enum step_result launch_configure(struct job *job, void *context, struct error *
 				json_pack("s:protocol", graphics->type == GRAPHICS_VNC ? "vnc" : "spice",
 					"s:password", graphics->password, NULL),
 				configured);
+	}
+	if (d->memballoon && d->memballoon->model != MEMBALLOON_NONE && d->memballoon->stats_period_s) {
+		_cleanup_free_ char *path = xasprintf("/machine/peripheral/%s", d->memballoon->info.alias);
+
+		tell(start, "qom-set",
+			json_pack("s:path", path, "s:property", "guest-stats-polling-interval", "i:value",
+				(int64_t)d->memballoon->stats_period_s, NULL),
+			configured);
 	}
 	if (!start->image_path && d->memballoon && d->memballoon->model != MEMBALLOON_NONE &&
 		d->current_memory_kib < d->memory_kib)

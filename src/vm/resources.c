@@ -225,18 +225,50 @@ static int open_vsock(struct vm *vm, struct error *err)
 
 /* ---- sockets of channels ---- */
 
-/* A channel without a path of its own listens in the VM's run directory; a saved document may name the one of then. */
-static void choose_channel_paths(struct vm *vm)
+enum { CHANNEL_NAME_MAX = 20 };
+
+/*
+ * run/channel/ID-NAME, as libvirt has it: by this form the model knows that a path belongs to one run and not to the
+ * definition. Only so much of the name as makes a plain and short directory name (sun_path has 108 bytes).
+ */
+static char *channel_path_of(const struct vm *vm)
 {
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+	size_t n = strspn(vm->name, plain);
+
+	return xasprintf("%s/channel/%d-%.*s", vm->registry->settings.run_dir, vm->id,
+		(int)(n < CHANNEL_NAME_MAX ? n : CHANNEL_NAME_MAX), vm->name);
+}
+
+static int choose_channel_paths(struct vm *vm, struct error *err)
+{
+	const char *directory = vm->resources->channel_path;
+
 	VEC_FOREACH (channel, &vm->live->channels) {
-		if (channel->backend != CHARDEV_UNIX)
+		_cleanup_close_ int fd = -1;
+
+		if (channel->backend != CHARDEV_UNIX || channel->path)
 			continue;
-		if (channel->path && !startswith(channel->path, vm->registry->settings.run_dir))
-			continue;
-		free(channel->path);
-		channel->path = xasprintf("%s/%s", vm->resources->run_path, channel->info.alias);
+		if (!channel->name || strchr(channel->name, '/'))
+			return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+				"channel '%s' of domain '%s' needs a path: its name makes no file name",
+				channel->name ? channel->name : "", vm->name);
+		fd = dir_open_or_make(directory, 0700, err);
+		if (fd < 0)
+			return -1;
+		channel->path = xasprintf("%s/%s", directory, channel->name);
 		channel->listen = true;
 	}
+	return 0;
+}
+
+static void remove_channel_paths(struct vm *vm)
+{
+	_cleanup_free_ char *parent = xasprintf("%s/channel", vm->registry->settings.run_dir);
+	_cleanup_close_ int dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir >= 0)
+		dir_remove(dir, strrchr(vm->resources->channel_path, '/') + 1, NULL);
 }
 
 static struct vm_resources *resources_new(struct vm *vm)
@@ -246,6 +278,7 @@ static struct vm_resources *resources_new(struct vm *vm)
 
 	uuid_format(vm->uuid, uuid);
 	res->run_path = xasprintf("%s/vm/%s", vm->registry->settings.run_dir, uuid);
+	res->channel_path = channel_path_of(vm);
 	res->vsock_fd = -1;
 	return res;
 }
@@ -254,9 +287,9 @@ int resources_acquire(struct vm *vm, bool reset_nvram, struct error *err)
 {
 	resources_release(vm);
 	vm->resources = resources_new(vm);
-	choose_channel_paths(vm);
-	if (copy_nvram(vm, reset_nvram, err) < 0 || choose_ports(vm, err) < 0 || open_taps(vm, err) < 0 ||
-		open_vsock(vm, err) < 0 || tpm_emulator_start(vm, err) < 0)
+	if (choose_channel_paths(vm, err) < 0 || copy_nvram(vm, reset_nvram, err) < 0 ||
+		choose_ports(vm, err) < 0 || open_taps(vm, err) < 0 || open_vsock(vm, err) < 0 ||
+		tpm_emulator_start(vm, err) < 0)
 		return -1;
 	return 0;
 }
@@ -286,7 +319,9 @@ void resources_release(struct vm *vm)
 		return;
 	/* Taps, vsock and ports go with the last descriptor; swtpm ends when QEMU closes its control socket. */
 	resources_handed_over(vm);
+	remove_channel_paths(vm);
 	process_free(res->tpm);
+	free(res->channel_path);
 	free(res->tap_fds);
 	free(res->tpm_socket);
 	free(res->run_path);

@@ -109,6 +109,9 @@ static enum step_result run_guest(struct job *job, void *context, struct error *
 		error_copy(err, &start->op.failure);
 		return STEP_FAILED;
 	}
+	/* From now on an end that nobody asked for is a crash. */
+	vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_CRASHED};
+	vm->stop_detail = STOPPED_FAILED;
 	vm_emit_lifecycle(vm, EVENT_STARTED, start->image_path ? STARTED_RESTORED : STARTED_BOOTED);
 	if (start->paused) {
 		vm_set_state(vm, VM_PAUSED, DOMAIN_PAUSED, PAUSED_USER);
