@@ -102,6 +102,7 @@ static void prepare_probed(const struct qemu_capabilities *caps, const struct er
 	struct start_operation *start = userdata;
 	struct error failure = ERROR_INIT;
 
+	start->probing = false;
 	if (!caps) {
 		operation_step_done(&start->op, err);
 		return;
@@ -127,6 +128,7 @@ enum step_result launch_prepare(struct job *job, void *context, struct error *er
 	caps = capability_cache_get(vm->registry->capabilities, vm->live->emulator);
 	if (caps)
 		return prepare_with(start, caps, err) < 0 ? STEP_FAILED : STEP_DONE;
+	start->probing = true;
 	capability_cache_find(vm->registry->capabilities, vm->live->emulator, prepare_probed, start);
 	return STEP_WAIT;
 }

@@ -40,7 +40,7 @@ static void tell_completion(struct operation *op)
 	info->completed = true;
 	info->succeeded = op->outcome.code == ERROR_NONE;
 	event.job.info = *info;
-	if (info->operation != VM_JOB_OTHER)
+	if (info->operation == VM_JOB_SAVE || info->operation == VM_JOB_RESTORE)
 		registry_emit(op->vm->registry, &event);
 }
 

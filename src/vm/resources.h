@@ -8,9 +8,9 @@
 #include "vm-internal.h"
 
 struct vm_resources {
-	char *run_path; /* run/vm/UUID */
+	char *run_path;	    /* run/vm/UUID */
 	char *channel_path; /* run/channel/ID-NAME: sockets of channels without a path of their own */
-	int *tap_fds;	/* one for each nic; -1 where none, and again once QEMU has them */
+	int *tap_fds;	    /* one for each nic; -1 where none, and again once QEMU has them */
 	size_t n_taps;
 	int vsock_fd;	  /* -1 none */
 	char *tpm_socket; /* NULL none */

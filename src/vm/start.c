@@ -163,6 +163,8 @@ static void cancel(struct job *job, void *context)
 	struct start_operation *start = context;
 	struct error err = ERROR_INIT;
 
+	if (start->probing)
+		return; /* a moment; the engine turns back behind it */
 	if (start->transfer) {
 		load_cancel(start);
 		return;

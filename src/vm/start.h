@@ -19,6 +19,7 @@ struct start_operation {
 	const struct qemu_capabilities *caps;
 	off_t log_start; /* where this run's part of the log begins */
 	int monitor_fd;	 /* listening */
+	bool probing;	 /* the emulator is being asked what it can do */
 	struct transfer *transfer;
 	bool qemu_loaded, transfer_done; /* both ends of loading must agree */
 	bool loading_failed, checks_beside;
