@@ -1,6 +1,6 @@
 # Short names for what one does most. Meson and ninja do the work: meson setup build && ninja -C build
 
-.PHONY: all demo check bench fuzz clean
+.PHONY: all packages demo check bench fuzz clean
 
 all: build/build.ninja
 	ninja -C build
@@ -8,13 +8,19 @@ all: build/build.ninja
 build/build.ninja:
 	meson setup build
 
-demo: all
+# What is missing of Debian's packages; nothing, and without root, when all are there.
+packages:
+	@scripts/install-packages
+
+demo: packages
+	$(MAKE) --no-print-directory all
 	scripts/demo
 
-check:
+check: packages
 	scripts/run-tests
 
-bench: all
+bench: packages
+	$(MAKE) --no-print-directory all
 	bench/run
 
 # Each target for a while (FUZZ_TIME seconds); what it finds is in build-fuzz/findings.
