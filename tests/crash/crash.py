@@ -287,8 +287,12 @@ class Crash(harness.DaemonTest):
         self.daemon.restart(GODWIT_FAULT=point)
         return case
 
-    def wait_until_killed(self, point):
-        status = self.daemon.process.wait(60 * harness.SLOW)
+    def wait_until_killed(self, point, client=None):
+        said = f"{client.stdout}{client.stderr}" if client else ""
+        try:
+            status = self.daemon.process.wait(60 * harness.SLOW)
+        except harness.subprocess.TimeoutExpired:
+            self.fail(f"it did not die at {point}; the client said: {said}")
         self.assertEqual(status, -signal.SIGKILL, f"it was to die at {point}:\n{self.daemon.stderr()[-1500:]}")
         self.daemon.process = None
 
@@ -304,7 +308,7 @@ class Crash(harness.DaemonTest):
     def daemon_dies(self, make, point):
         case = self.begin(make, point)
         client = case.virsh.run(*case.command())
-        self.wait_until_killed(point)
+        self.wait_until_killed(point, client)
         self.assertNotEqual(client.returncode, 0)
         self.daemon.start()
         self.wait_at_rest()
