@@ -89,7 +89,7 @@ static void warn(const struct job *job, const char *what, const struct error *er
 static void turn_back(struct job *job, size_t steps, const struct error *err)
 {
 	if (job->cancelled)
-		error_set(&job->failure, ERROR_OPERATION_ABORTED, "operation aborted: canceled by client");
+		error_set(&job->failure, ERROR_OPERATION_ABORTED, "canceled by client");
 	else
 		job->failure = *err;
 	move(job, JOB_UNDOING);

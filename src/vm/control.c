@@ -38,8 +38,7 @@ int vm_resume(struct vm *vm, vm_done_fn done, void *userdata, struct error *err)
 	if (need_monitor(vm, VERB_RESUME, err) < 0)
 		return -1;
 	if (vm->state == VM_RUNNING)
-		return error_set(err, ERROR_OPERATION_INVALID,
-			"Requested operation is not valid: domain '%s' is already running", vm->name);
+		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' is already running", vm->name);
 	vm->resume_reason = RUNNING_UNPAUSED;
 	vm_command(vm, "cont", NULL, done, userdata);
 	return 0;

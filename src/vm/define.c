@@ -63,7 +63,7 @@ int definition_complete(
 
 	if (d->type == DOMAIN_TYPE_KVM && !caps->kvm_usable)
 		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
-			"unsupported configuration: domain '%s' has type 'kvm', but KVM cannot run guests on "
+			"domain '%s' has type 'kvm', but KVM cannot run guests on "
 			"this host; use type='qemu'",
 			d->name);
 	return domain_fill_defaults(d, &host, err) < 0 || domain_assign_addresses(d, err) < 0 ? -1 : 0;
@@ -165,8 +165,8 @@ static int install(
 	if (registry_check_free(r, d, vm, err) < 0)
 		return -1;
 	if (vm && !streq(vm->name, d->name))
-		return error_set(err, ERROR_EXISTS,
-			"operation failed: domain '%s' is already defined with this uuid", vm->name);
+		return error_set(
+			err, ERROR_EXISTS, "domain '%s' is already defined with this uuid", vm->name);
 	fault_point("define/begun");
 	if (write_document(r, d, err) < 0)
 		return -1;

@@ -36,7 +36,7 @@ static int check_host(const struct domain *d, struct error *err)
 
 	if (d->memory_kib > host_kib)
 		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
-			"unsupported configuration: domain '%s' wants %llu MiB of memory, this host has %llu "
+			"domain '%s' wants %llu MiB of memory, this host has %llu "
 			"MiB",
 			d->name, (unsigned long long)d->memory_kib / 1024,
 			(unsigned long long)host_kib / 1024);

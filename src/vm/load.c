@@ -210,7 +210,7 @@ void load_cancel(struct start_operation *start)
 {
 	struct error err = ERROR_INIT;
 
-	error_set(&err, ERROR_OPERATION_ABORTED, "operation aborted: canceled by client");
+	error_set(&err, ERROR_OPERATION_ABORTED, "canceled by client");
 	fail(start, &err);
 }
 

@@ -66,8 +66,7 @@ static int need_managed_save(struct vm *vm, struct error *err)
 {
 	if (vm_has_managed_save(vm))
 		return 0;
-	return error_set(err, ERROR_NO_SAVED_IMAGE,
-		"Requested operation is not valid: domain '%s' does not have managed save image", vm->name);
+	return error_set(err, ERROR_NO_SAVED_IMAGE, "domain '%s' does not have managed save image", vm->name);
 }
 
 int vm_managed_save_get_xml(struct vm *vm, bool secure, char **ret_xml, struct error *err)

@@ -225,14 +225,12 @@ int registry_check_free(struct registry *r, const struct domain *d, const struct
 
 	if (named && named != same) {
 		uuid_format(named->uuid, uuid);
-		return error_set(err, ERROR_EXISTS,
-			"operation failed: domain '%s' already exists with uuid %s", d->name, uuid);
+		return error_set(err, ERROR_EXISTS, "domain '%s' already exists with uuid %s", d->name, uuid);
 	}
 	if (identified && identified != same) {
 		uuid_format(identified->uuid, uuid);
-		return error_set(err, ERROR_EXISTS,
-			"operation failed: domain '%s' is already defined with uuid %s", identified->name,
-			uuid);
+		return error_set(err, ERROR_EXISTS, "domain '%s' is already defined with uuid %s",
+			identified->name, uuid);
 	}
 	return 0;
 }

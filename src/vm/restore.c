@@ -17,8 +17,7 @@ static int find_or_make(struct registry *r, struct domain *d, struct vm **ret, s
 	if (registry_check_free(r, d, vm, err) < 0)
 		return -1;
 	if (vm && vm->state != VM_OFF)
-		return error_set(err, ERROR_OPERATION_INVALID,
-			"Requested operation is not valid: domain '%s' is already active", vm->name);
+		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' is already active", vm->name);
 	if (vm && vm_check_verb(vm, VERB_START, err) < 0)
 		return -1;
 	if (!vm) {
@@ -53,7 +52,7 @@ int registry_create(struct registry *r, const char *xml, const struct vm_start_o
 		return -1;
 	if (vm->persistent && vm_has_managed_save(vm))
 		return error_set(err, ERROR_OPERATION_INVALID,
-			"Requested operation is not valid: domain '%s' has a managed save; 'start' resumes "
+			"domain '%s' has a managed save; 'start' resumes "
 			"it, 'managedsave-remove' discards it",
 			vm->name);
 	start = start_operation_new(&start_operation_type, vm);

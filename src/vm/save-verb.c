@@ -92,7 +92,7 @@ static int fill(struct save_operation *save, const struct vm_save_options *optio
 	if (!options->path) {
 		if (!vm->persistent)
 			return error_set(err, ERROR_OPERATION_INVALID,
-				"Requested operation is not valid: cannot do managed save for transient "
+				"cannot do managed save for transient "
 				"domain '%s'",
 				vm->name);
 		managed = vm_managed_save_path(vm);

@@ -346,7 +346,7 @@ static void cancel(struct job *job, void *context)
 
 	if (!save->transfer)
 		return; /* stopping or resuming takes no time; the engine undoes it afterwards */
-	error_set(&err, ERROR_OPERATION_ABORTED, "operation aborted: canceled by client");
+	error_set(&err, ERROR_OPERATION_ABORTED, "canceled by client");
 	transfer_free(save->transfer);
 	save->transfer = NULL;
 	fail(save, &err);

@@ -18,8 +18,7 @@ static int set_link(struct vm *vm, const char *suffix, bool on, bool *state, str
 
 	if (!vm->persistent)
 		return error_set(err, ERROR_OPERATION_INVALID,
-			"Requested operation is not valid: cannot set autostart for transient domain '%s'",
-			vm->name);
+			"cannot set autostart for transient domain '%s'", vm->name);
 	if (on && symlinkat(target, vm->registry->autostart_fd, link) < 0 && errno != EEXIST)
 		return error_errno(err, errno, "create autostart link of %s", vm->name);
 	if (on && fsync(vm->registry->autostart_fd) < 0)
@@ -61,11 +60,10 @@ int vm_rename(struct vm *vm, const char *name, struct error *err)
 	if (domain_check_name(name, err) < 0 || vm_check_verb(vm, VERB_RENAME, err) < 0)
 		return -1;
 	if (other)
-		return error_set(
-			err, ERROR_EXISTS, "operation failed: domain with name '%s' already exists", name);
+		return error_set(err, ERROR_EXISTS, "domain with name '%s' already exists", name);
 	if (vm_has_managed_save(vm))
 		return error_set(err, ERROR_OPERATION_INVALID,
-			"Requested operation is not valid: domain '%s' with a managed saved state can't be "
+			"domain '%s' with a managed saved state can't be "
 			"renamed",
 			vm->name);
 	if (autostart && vm_set_autostart(vm, false, err) < 0)
@@ -100,11 +98,10 @@ static int resolve_affect(const struct vm *vm, unsigned *affect, struct error *e
 	if (*affect == VM_AFFECT_CURRENT)
 		*affect = vm->live ? VM_AFFECT_LIVE : VM_AFFECT_CONFIG;
 	if ((*affect & VM_AFFECT_LIVE) && !vm->live)
-		return error_set(err, ERROR_OPERATION_INVALID,
-			"Requested operation is not valid: domain '%s' is not running", vm->name);
+		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' is not running", vm->name);
 	if ((*affect & VM_AFFECT_CONFIG) && !vm->persistent)
 		return error_set(err, ERROR_OPERATION_INVALID,
-			"Requested operation is not valid: transient domain '%s' has no persistent "
+			"transient domain '%s' has no persistent "
 			"configuration",
 			vm->name);
 	return 0;
@@ -234,8 +231,7 @@ int vm_get_metadata(const struct vm *vm, enum vm_metadata what, const char *uri,
 	else if (uri)
 		text = find_element(d, uri);
 	if (!text)
-		return error_set(err, ERROR_NO_METADATA,
-			"metadata not found: Requested %s element is not present", names[what]);
+		return error_set(err, ERROR_NO_METADATA, "Requested %s element is not present", names[what]);
 	*ret = text;
 	return 0;
 }

@@ -169,7 +169,7 @@ static void cancel(struct job *job, void *context)
 		load_cancel(start);
 		return;
 	}
-	error_set(&err, ERROR_OPERATION_ABORTED, "operation aborted: canceled by client");
+	error_set(&err, ERROR_OPERATION_ABORTED, "canceled by client");
 	if (start->op.vm->qmp)
 		qmp_forget(start->op.vm->qmp, &start->op);
 	operation_step_done(&start->op, &err);

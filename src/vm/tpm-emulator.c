@@ -27,8 +27,7 @@ int tpm_emulator_start(struct vm *vm, struct error *err)
 	if (!tpm)
 		return 0;
 	if (access(SWTPM, X_OK) < 0)
-		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
-			"unsupported configuration: a TPM needs %s (package swtpm)", SWTPM);
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG, "a TPM needs %s (package swtpm)", SWTPM);
 	uuid_format(vm->uuid, uuid);
 	state = xasprintf("%s/tpm/%s", vm->registry->settings.lib_dir, uuid);
 	dir = dir_open_or_make(state, 0700, err);

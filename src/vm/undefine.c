@@ -165,20 +165,20 @@ int vm_undefine(struct vm *vm, const struct vm_undefine_options *options, vm_don
 	bool has_nvram, has_save = vm_has_managed_save(vm);
 
 	if (!vm->persistent)
-		return error_set(err, ERROR_OPERATION_INVALID,
-			"Requested operation is not valid: cannot undefine transient domain '%s'", vm->name);
+		return error_set(
+			err, ERROR_OPERATION_INVALID, "cannot undefine transient domain '%s'", vm->name);
 	if (vm_check_verb(vm, VERB_UNDEFINE, err) < 0)
 		return -1;
 	nvram = vm->persistent->os.nvram;
 	has_nvram = nvram && access(nvram, F_OK) == 0;
 	if (has_save && !options->managed_save)
 		return error_set(err, ERROR_OPERATION_INVALID,
-			"Requested operation is not valid: Refusing to undefine '%s' while domain managed "
+			"Refusing to undefine '%s' while domain managed "
 			"save image exists",
 			vm->name);
 	if (has_nvram && !options->nvram && !options->keep_nvram)
-		return error_set(err, ERROR_OPERATION_INVALID,
-			"Requested operation is not valid: cannot undefine domain '%s' with nvram", vm->name);
+		return error_set(
+			err, ERROR_OPERATION_INVALID, "cannot undefine domain '%s' with nvram", vm->name);
 	undefine = operation_new(&undefine_operation_type, vm);
 	undefine->managed_save = has_save;
 	undefine->nvram = has_nvram && options->nvram;

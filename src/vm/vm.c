@@ -111,13 +111,10 @@ int vm_check_verb(const struct vm *vm, enum vm_verb verb, struct error *err)
 	if (verbs[verb].states & IN(vm->state))
 		return 0;
 	if (vm->state == VM_OFF)
-		return error_set(err, ERROR_OPERATION_INVALID,
-			"Requested operation is not valid: domain '%s' is not running", vm->name);
+		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' is not running", vm->name);
 	if (verb == VERB_START || verb == VERB_RENAME)
-		return error_set(err, ERROR_OPERATION_INVALID,
-			"Requested operation is not valid: domain '%s' is already running", vm->name);
-	return error_set(err, ERROR_OPERATION_INVALID, "Requested operation is not valid: domain '%s' is %s",
-		vm->name, state_names[vm->state]);
+		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' is already running", vm->name);
+	return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' is %s", vm->name, state_names[vm->state]);
 }
 
 const char *vm_get_name(const struct vm *vm)
@@ -247,8 +244,7 @@ void vm_get_job_info(const struct vm *vm, bool completed, struct vm_job_info *re
 int vm_abort_job(struct vm *vm, struct error *err)
 {
 	if (!vm->operation)
-		return error_set(err, ERROR_OPERATION_INVALID,
-			"Requested operation is not valid: no job is active on the domain");
+		return error_set(err, ERROR_OPERATION_INVALID, "no job is active on the domain");
 	return job_cancel(vm->operation->job, err);
 }
 
