@@ -198,7 +198,9 @@ static int on_later(sd_event_source *s, void *userdata)
 		stop_io(q);
 		answer_failed(q);
 	}
-	if (q->state == QMP_FAILED && !q->closed_by_owner && !q->closed_told) {
+	/* A reply may have led to another command (the step of an undoing job): it is answered on the next turn. */
+	if (q->state == QMP_FAILED && !q->closed_by_owner && !q->closed_told && list_empty(&q->unsent) &&
+		list_empty(&q->refused)) {
 		q->closed_told = true;
 		if (q->ops->closed)
 			q->ops->closed(q, &q->why, q->userdata);
