@@ -23,7 +23,9 @@ HEADER_SIZE = 92
 
 
 def has_mapped_ram():
-    return not os.path.basename(QEMU).endswith("7.2")
+    """QEMU 9.0 and later."""
+    words = subprocess.run([QEMU, "--version"], stdout=subprocess.PIPE, check=True).stdout.split()
+    return int(words[3].split(b".")[0]) >= 9
 
 
 def devices(stream):
