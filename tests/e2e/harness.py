@@ -36,6 +36,8 @@ QEMU = os.environ.get("GODWIT_QEMU") or "/usr/bin/qemu-system-x86_64"
 VIRSH = os.environ.get("GODWIT_VIRSH") or "virsh"
 SLOW = float(os.environ.get("GODWIT_TEST_SLOW") or 1)
 IS_ROOT = os.geteuid() == 0
+# What a daemon's memory may grow by, in KiB; the sanitizers keep what was freed.
+MEMORY_SLACK = (1024 if os.environ.get("GODWIT_SANITIZED") else 64) << 10
 
 
 def load_program(path):

@@ -28,7 +28,7 @@ class Clients(harness.DaemonTest):
     def tearDown(self):
         self.assertEqual(self.other.call(rpc.GET_TYPE).status, rpc.OK, "another client is served")
         self.assertIsNone(self.daemon.process.poll(), "godwitd died")
-        self.assertLess(self.daemon.status_value("VmRSS") - self.resident, 64 << 10, "its memory is bounded")
+        self.assertLess(self.daemon.status_value("VmRSS") - self.resident, harness.MEMORY_SLACK, "its memory is bounded")
 
     def is_closed(self, connection):
         with self.assertRaises(rpc.Closed):
@@ -239,7 +239,7 @@ class BadXML(harness.DaemonTest):
                     "<domain type='qemu'><name>&l11;</name></domain>")
         self.refuse("<?xml version='1.0'?><!DOCTYPE d [<!ENTITY f SYSTEM 'file:///etc/hostname'>]>"
                     + self.good().replace("<name>sector<", "<name>&f;<"))
-        self.assertLess(self.daemon.status_value("VmRSS") - before, 64 << 10)
+        self.assertLess(self.daemon.status_value("VmRSS") - before, harness.MEMORY_SLACK)
 
     def test_deep_nesting(self):
         """10 MB of it is more than a call may carry; virsh says so. 3 MB is not."""
