@@ -86,8 +86,7 @@ static int set_format(
 {
 	enum image_format format;
 
-	if (!image_format_parse(value, &format) ||
-		(format != IMAGE_FORMAT_RAW && format != IMAGE_FORMAT_ZSTD && format != IMAGE_FORMAT_SPARSE))
+	if (!image_format_parse(value, &format) || !image_format_is_supported(format))
 		return bad(where, key->name, value, "expected \"raw\", \"zstd\" or \"sparse\"", err);
 	c->save_image_format = format;
 	c->has_save_image_format = true;

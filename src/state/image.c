@@ -56,6 +56,11 @@ bool image_format_parse(const char *name, enum image_format *ret)
 	return false;
 }
 
+bool image_format_is_supported(enum image_format format)
+{
+	return format == IMAGE_FORMAT_RAW || format == IMAGE_FORMAT_ZSTD || format == IMAGE_FORMAT_SPARSE;
+}
+
 void image_header_fini(struct image_header *h)
 {
 	free(h->xml);

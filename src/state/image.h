@@ -25,6 +25,8 @@ enum image_format {
 };
 
 const char *image_format_name(enum image_format format);
+/* raw, zstd, sparse; the others are only recognised. */
+bool image_format_is_supported(enum image_format format);
 bool image_format_parse(const char *name, enum image_format *ret);
 
 struct image_header {

@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/socket.h>
 
 #include "log.h"
 #include "start.h"
@@ -156,8 +155,8 @@ static int load_stream(
 {
 	struct qmp *q = start->op.vm->qmp;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return error_errno(err, errno, "create socket pair");
+	if (transfer_stream_pair(pair, err) < 0)
+		return -1;
 	options->kind = TRANSFER_LOAD;
 	options->stream_fd = pair[0];
 	qmp_command(q, "getfd", json_pack("s:fdname", "state", NULL), pair[1], 0, command_replied, start);

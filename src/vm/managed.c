@@ -8,13 +8,18 @@
 #include "image.h"
 #include "operation.h"
 
+/*
+ * A header that another program has edited is shown and may be defined anew: that is how it becomes acceptable again. Only starting
+ * from it is refused (start.c).
+ */
 static int open_image(const char *path, int flags, struct image_header *ret_header, struct error *err)
 {
 	_cleanup_close_ int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	bool altered;
 
 	if (fd < 0)
 		return error_errno(err, errno, "open image %s", path);
-	if (image_read_header(fd, path, ret_header, err) < 0)
+	if (image_peek_header(fd, path, ret_header, &altered, err) < 0)
 		return -1;
 	return take_fd(&fd);
 }

@@ -102,8 +102,7 @@ static int fill(struct save_operation *save, const struct vm_save_options *optio
 								  : options->resume_as == VM_SAVE_RUNNING;
 	save->channels = options->channels;
 	save->format = options->has_format ? options->format : default_format(vm);
-	if (save->format != IMAGE_FORMAT_RAW && save->format != IMAGE_FORMAT_ZSTD &&
-		save->format != IMAGE_FORMAT_SPARSE)
+	if (!image_format_is_supported(save->format))
 		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
 			"image format '%s' is not supported: use raw, zstd or sparse",
 			image_format_name(save->format));

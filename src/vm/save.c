@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "file.h"
@@ -184,10 +183,8 @@ static enum step_result stream(struct job *job, void *context, struct error *err
 	}
 	if (open_target(save, err) < 0)
 		return STEP_FAILED;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-		error_errno(err, errno, "create socket pair");
+	if (transfer_stream_pair(pair, err) < 0)
 		return STEP_FAILED;
-	}
 	options.file_fd = save->file_fd;
 	options.stream_fd = pair[0];
 	r = transfer_start(vm->registry->loop, &options, &transfer_callbacks, save, &save->transfer, err);

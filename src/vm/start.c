@@ -262,6 +262,12 @@ int start_open_image(struct start_operation *start, struct error *err)
 			"image %s is incomplete: the save that wrote it was interrupted; the guest was not "
 			"stopped by it",
 			start->image_path);
+	if (!image_format_is_supported(start->header.format))
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+			"image %s is compressed with %s, which is not supported; convert it with that "
+			"program, or restore it with "
+			"libvirt",
+			start->image_path, image_format_name(start->header.format));
 	return 0;
 }
 
