@@ -35,6 +35,22 @@ static const char *first_existing(const char *const *paths)
 	return NULL;
 }
 
+int definition_parse(struct registry *r, const char *xml, struct domain **ret, struct error *err)
+{
+	struct domain *d;
+
+	if (domain_parse(xml, strlen(xml), 0, &d, err) < 0)
+		return -1;
+	if (!d->has_uuid) {
+		uuid_generate(d->uuid);
+		d->has_uuid = true;
+	}
+	if (!d->emulator)
+		d->emulator = xstrdup(r->settings.default_emulator);
+	*ret = d;
+	return 0;
+}
+
 int definition_complete(
 	struct registry *r, struct domain *d, const struct qemu_capabilities *caps, struct error *err)
 {
@@ -208,12 +224,8 @@ int registry_define(struct registry *r, const char *xml, bool validate, vm_done_
 	struct definition *def;
 	struct vm *same;
 
-	if (domain_parse(xml, strlen(xml), 0, &d, err) < 0)
+	if (definition_parse(r, xml, &d, err) < 0)
 		return -1;
-	if (!d->has_uuid) {
-		uuid_generate(d->uuid);
-		d->has_uuid = true;
-	}
 	same = registry_find_by_uuid(r, d->uuid);
 	if (registry_check_free(r, d, same, err) < 0)
 		return -1;
@@ -221,8 +233,6 @@ int registry_define(struct registry *r, const char *xml, bool validate, vm_done_
 		return registry_check_free(r, d, NULL, err);
 	if (same && same->operation && same->operation->type == &undefine_operation_type)
 		return error_set(err, ERROR_BUSY, "cannot define %s: job 'undefine' is in progress", d->name);
-	if (!d->emulator)
-		d->emulator = xstrdup(r->settings.default_emulator);
 	def = NEW(struct definition);
 	def->registry = r;
 	def->domain = TAKE_PTR(d);

@@ -83,14 +83,8 @@ int registry_xml_to_native(
 	_cleanup_domain_ struct domain *d = NULL;
 	struct conversion *c;
 
-	if (domain_parse(xml, strlen(xml), 0, &d, err) < 0)
+	if (definition_parse(r, xml, &d, err) < 0)
 		return -1;
-	if (!d->has_uuid) {
-		uuid_generate(d->uuid);
-		d->has_uuid = true;
-	}
-	if (!d->emulator)
-		d->emulator = xstrdup(r->settings.default_emulator);
 	c = NEW(struct conversion);
 	c->registry = r;
 	c->domain = TAKE_PTR(d);

@@ -7,10 +7,6 @@ static int find_or_make(struct registry *r, struct domain *d, struct vm **ret, s
 {
 	struct vm *vm;
 
-	if (!d->has_uuid) {
-		uuid_generate(d->uuid);
-		d->has_uuid = true;
-	}
 	vm = registry_find_by_uuid(r, d->uuid);
 	if (vm && !streq(vm->name, d->name))
 		return registry_check_free(r, d, NULL, err);
@@ -48,7 +44,7 @@ int registry_create(struct registry *r, const char *xml, const struct vm_start_o
 	struct start_operation *start;
 	struct vm *vm;
 
-	if (domain_parse(xml, strlen(xml), 0, &d, err) < 0 || find_or_make(r, d, &vm, err) < 0)
+	if (definition_parse(r, xml, &d, err) < 0 || find_or_make(r, d, &vm, err) < 0)
 		return -1;
 	if (vm->persistent && vm_has_managed_save(vm))
 		return error_set(err, ERROR_OPERATION_INVALID,

@@ -186,6 +186,8 @@ int vm_check_verb(const struct vm *vm, enum vm_verb verb, struct error *err);
 
 /* ---- define.c ---- */
 int definition_write(struct vm *vm, struct error *err);
+/* What a client gave, with the UUID and emulator it may have left out. */
+int definition_parse(struct registry *r, const char *xml, struct domain **ret, struct error *err);
 /* Fill defaults and addresses for this host; `caps` is of d->emulator. */
 int definition_complete(
 	struct registry *r, struct domain *d, const struct qemu_capabilities *caps, struct error *err);
