@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/signalfd.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
 #include "log.h"
@@ -15,6 +15,8 @@
 
 /* sysexits.h: wrong use, and everything that keeps the daemon from serving. */
 enum { EXIT_USAGE = 64, EXIT_CONFIG = 78 };
+
+#define DESCRIPTORS_MAX 65536
 
 struct options {
 	const char *root, *config;
@@ -126,6 +128,17 @@ static int configure(
 	return 0;
 }
 
+/* A descriptor for each client and four for each VM; the default of 1024 is select(2)'s, which nobody here uses. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static int run(const struct options *o, struct error *err)
 {
 	_cleanup_(sd_event_unrefp) sd_event *loop = NULL;
@@ -170,6 +183,7 @@ int main(int argc, char **argv)
 	struct options options = {0};
 	int status;
 
+	raise_descriptor_limit();
 	/* One thread, many small objects: give back what is free, keep one arena. */
 	mallopt(M_ARENA_MAX, 1);
 	mallopt(M_TRIM_THRESHOLD, 128 * 1024);

@@ -8,11 +8,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "file.h"
 #include "host.h"
 #include "log.h"
 #include "registry.h"
 #include "server.h"
+
+#define SETTLE_USEC (5 * USEC_PER_SEC)
 
 struct manager {
 	int lock_fd;
@@ -116,6 +119,21 @@ static int open_server(struct manager *m, sd_event *loop, const struct paths *pa
 	return server_open(loop, m->registry, &settings, &m->server, err);
 }
 
+/*
+ * Clients shall meet the VMs as they are, not as they are being found again. But a QEMU that does not answer keeps nobody waiting
+ * for long.
+ */
+static void wait_settled(struct manager *m, sd_event *loop)
+{
+	uint64_t now = clock_now(), until = now + SETTLE_USEC;
+
+	while (!registry_is_settled(m->registry) && now < until) {
+		if (sd_event_run(loop, until - now) < 0 || sd_event_get_state(loop) == SD_EVENT_FINISHED)
+			return;
+		now = clock_now();
+	}
+}
+
 static char *get_hostname(void)
 {
 	char name[HOST_NAME_MAX + 1];
@@ -132,14 +150,17 @@ int manager_open(sd_event *loop, const struct paths *paths, const struct config 
 	_cleanup_free_ char *hostname = config->hostname ? xstrdup(config->hostname) : get_hostname();
 
 	m->lock_fd = -1;
-	if (lock_directories(m, paths, err) < 0 || open_registry(m, loop, paths, config, hostname, err) < 0 ||
-		open_server(m, loop, paths, config, hostname, err) < 0) {
-		manager_close(m);
-		return -1;
-	}
+	if (lock_directories(m, paths, err) < 0 || open_registry(m, loop, paths, config, hostname, err) < 0)
+		goto fail;
+	wait_settled(m, loop);
+	if (open_server(m, loop, paths, config, hostname, err) < 0)
+		goto fail;
 	registry_autostart(m->registry);
 	*ret = m;
 	return 0;
+fail:
+	manager_close(m);
+	return -1;
 }
 
 void manager_close(struct manager *m)

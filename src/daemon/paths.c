@@ -78,7 +78,7 @@ static int make_directories(const struct paths *p, struct error *err)
 		const char *path;
 		mode_t mode;
 	} directories[] = {
-		{p->etc, 0700}, {p->lib, 0700}, {p->run, p->is_system ? 0755 : 0700}, {p->log, 0700}};
+		{p->etc, 0700}, {p->lib, 0700}, {p->run, p->socket_ro ? 0755 : 0700}, {p->log, 0700}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
 		_cleanup_close_ int fd = dir_open_or_make(directories[i].path, directories[i].mode, err);

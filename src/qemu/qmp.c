@@ -121,6 +121,11 @@ static void stop_io(struct qmp *q)
 	q->fd = -1;
 }
 
+void qmp_hang_up(struct qmp *q)
+{
+	shutdown(q->fd, SHUT_RDWR);
+}
+
 void qmp_close(struct qmp *q)
 {
 	if (!q)

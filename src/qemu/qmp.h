@@ -38,6 +38,12 @@ typedef void (*qmp_reply_fn)(struct qmp *q, json *ret, const struct error *err, 
 int qmp_open(sd_event *loop, int fd, const struct qmp_ops *ops, void *userdata, struct qmp **ret,
 	struct error *err);
 
+/*
+ * End the conversation as if QEMU had: what it already wrote is still heard, pending commands are answered with an error, then
+ * `closed` is called, all from the loop.
+ */
+void qmp_hang_up(struct qmp *q);
+
 /* Drops the connection; pending replies are not called any more. Safe inside any callback. Accepts NULL. */
 void qmp_close(struct qmp *q);
 

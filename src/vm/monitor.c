@@ -104,10 +104,8 @@ static int goodbye_missed(sd_event_source *s, uint64_t usec, void *userdata)
 {
 	struct vm *vm = userdata;
 
-	vm->monitor_ended = true;
-	qmp_close(vm->qmp);
-	vm->qmp = NULL;
-	check_end(vm);
+	/* Whoever waits for an answer gets an error, then monitor_closed follows. */
+	qmp_hang_up(vm->qmp);
 	return 0;
 }
 

@@ -235,6 +235,15 @@ int registry_check_free(struct registry *r, const struct domain *d, const struct
 	return 0;
 }
 
+bool registry_is_settled(const struct registry *r)
+{
+	VEC_FOREACH (vm, &r->vms) {
+		if (vm->operation || vm->state == VM_STARTING)
+			return false;
+	}
+	return true;
+}
+
 void registry_autostart(struct registry *r)
 {
 	VEC_FOREACH (vm, &r->vms) {

@@ -99,6 +99,8 @@ typedef void (*registry_event_fn)(const struct vm_event *event, void *userdata);
 /* Reads definitions and status files, adopts running QEMUs, recovers journalled jobs. */
 int registry_open(
 	sd_event *loop, const struct registry_settings *settings, struct registry **ret, struct error *err);
+/* Every QEMU of an earlier daemon has been found and every job of it continued or undone. */
+bool registry_is_settled(const struct registry *r);
 /* Lets every QEMU run on. */
 void registry_close(struct registry *r);
 void registry_set_event_handler(struct registry *r, registry_event_fn fn, void *userdata);
