@@ -23,6 +23,7 @@ static const struct key {
 } keys[] = {
 	{"save_image_format", KIND_FORMAT, offsetof(struct config, save_image_format), 0, 0},
 	{"auto_start_bypass_cache", KIND_SWITCH, offsetof(struct config, auto_start_bypass_cache), 0, 0},
+	{"kvm_probe", KIND_SWITCH, offsetof(struct config, kvm_probe), 0, 0},
 	{"vnc_listen", KIND_STRING, offsetof(struct config, vnc_listen), 0, 0},
 	{"hostname", KIND_STRING, offsetof(struct config, hostname), 0, 0},
 	{"host_uuid", KIND_UUID, offsetof(struct config, host_uuid), 0, 0},
@@ -42,6 +43,7 @@ void config_init(struct config *c)
 	*c = (struct config){
 		.vnc_listen = xstrdup("127.0.0.1"),
 		.emulator = xstrdup("/usr/bin/qemu-system-x86_64"),
+		.kvm_probe = true,
 		.max_clients = 5000,
 		.max_client_requests = 5,
 		.keepalive_interval = 5,

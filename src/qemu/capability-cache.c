@@ -33,7 +33,7 @@
 struct identity {
 	uint64_t size, mtime_ns;
 	uint64_t modules; /* of QEMU's loadable modules: more of them, more abilities */
-	char kvm[56];	  /* "none", or the boot and processor under which KVM was tried */
+	char kvm[56];	  /* "none", "trusted", or the boot and processor under which KVM was tried */
 };
 
 struct entry {
@@ -65,6 +65,7 @@ struct capability_cache {
 	sd_event *loop;
 	int dirfd;
 	const char *kvm_device;
+	bool trust_kvm;
 	struct list entries, probings;
 	struct list answered; /* waiters whose answer is known */
 	sd_event_source *later;
@@ -125,6 +126,8 @@ static int identify(struct capability_cache *c, const char *binary, struct ident
 		.modules = modules_identity(),
 	};
 	kvm_identity(c->kvm_device, ret->kvm);
+	if (c->trust_kvm && !streq(ret->kvm, "none"))
+		snprintf(ret->kvm, sizeof(ret->kvm), "trusted");
 	return 0;
 }
 
@@ -352,6 +355,8 @@ static void probing_start(
 	list_add_tail(&p->waiters, &w->node);
 	if (streq(identity->kvm, "none"))
 		probe_binary(p, false);
+	else if (streq(identity->kvm, "trusted"))
+		probe_binary(p, true);
 	else if (kvm_probe_start(c->loop, binary, on_kvm_verdict, p, &p->kvm_probe, &err) < 0)
 		probing_finish(p, NULL, &err);
 }
@@ -393,6 +398,11 @@ void capability_cache_free(struct capability_cache *c)
 	sd_event_source_disable_unref(c->later);
 	sd_event_unref(c->loop);
 	free(c);
+}
+
+void capability_cache_trust_kvm(struct capability_cache *c)
+{
+	c->trust_kvm = true;
 }
 
 void capability_cache_set_kvm_device(struct capability_cache *c, const char *path)

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "capability-cache.h"
 #include "file.h"
 #include "log.h"
 #include "operation.h"
@@ -95,6 +96,8 @@ int registry_open(
 	if (cache_fd < 0)
 		goto fail;
 	r->capabilities = capability_cache_new(loop, cache_fd);
+	if (r->settings.trust_kvm)
+		capability_cache_trust_kvm(r->capabilities);
 	registry_load_definitions(r);
 	registry_adopt(r);
 	*ret = r;

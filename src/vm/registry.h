@@ -15,6 +15,7 @@ struct registry_settings {
 	bool has_save_format;
 	enum image_format save_format; /* else: sparse where QEMU has mapped-ram, raw otherwise */
 	bool auto_start_bypass_cache;
+	bool trust_kvm;		/* use /dev/kvm without having tried a guest under it */
 	const char *vnc_listen; /* address */
 	const char *hostname;
 	uint8_t host_uuid[16];

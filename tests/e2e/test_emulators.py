@@ -76,6 +76,9 @@ def kvm_runs_the_sector(directory):
 
 
 class Kvm(harness.DaemonTest):
+    # Where KVM runs no Linux, as under an emulated hypervisor, godwit would not use it by itself.
+    config = "kvm_probe = 0\n"
+
     def setUp(self):
         with tempfile.TemporaryDirectory() as directory:
             if not kvm_runs_the_sector(directory):
@@ -86,8 +89,6 @@ class Kvm(harness.DaemonTest):
         guest = self.sector()
         guest.prepare()
         done = self.virsh.run("define", guest.write_xml(domain_type="kvm", cpu="<cpu mode='host-passthrough'/>"))
-        if "KVM cannot run guests on this host" in done.stderr:
-            self.skipTest("KVM runs the boot sector here, but not what godwit asks of it before it uses KVM")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.virsh("start", guest.name)
         guest.wait_count(10)
