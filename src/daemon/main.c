@@ -12,6 +12,7 @@
 #include "log.h"
 #include "manager.h"
 #include "strv.h"
+#include "trim.h"
 
 /* sysexits.h: wrong use, and everything that keeps the daemon from serving. */
 enum { EXIT_USAGE = 64, EXIT_CONFIG = 78 };
@@ -167,6 +168,7 @@ static int run(const struct options *o, struct error *err)
 	log_info("serving %s", paths.socket);
 	sd_notify(0, "READY=1");
 	sd_event_set_watchdog(loop, true);
+	trim_memory();
 	if (sd_event_loop(loop) >= 0)
 		status = EXIT_SUCCESS;
 	sd_notify(0, "STOPPING=1");
