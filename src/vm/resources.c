@@ -10,6 +10,7 @@
 #include <linux/vhost.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -311,20 +312,29 @@ void resources_handed_over(struct vm *vm)
 	res->vsock_fd = -1;
 }
 
-void resources_release(struct vm *vm)
+void resources_free(struct vm_resources *res)
 {
-	struct vm_resources *res = vm->resources;
-
 	if (!res)
 		return;
-	/* Taps, vsock and ports go with the last descriptor; swtpm ends when QEMU closes its control socket. */
-	resources_handed_over(vm);
-	remove_channel_paths(vm);
+	for (size_t i = 0; i < res->n_taps; i++)
+		close_p(&res->tap_fds[i]);
+	close_p(&res->vsock_fd);
 	process_free(res->tpm);
 	free(res->channel_path);
 	free(res->tap_fds);
 	free(res->tpm_socket);
 	free(res->run_path);
 	free(res);
+}
+
+void resources_release(struct vm *vm)
+{
+	if (!vm->resources)
+		return;
+	/* Taps, vsock and ports go with the last descriptor; swtpm ends with QEMU, unless there never was one. */
+	if (vm->resources->tpm)
+		process_kill(vm->resources->tpm, SIGTERM);
+	remove_channel_paths(vm);
+	resources_free(vm->resources);
 	vm->resources = NULL;
 }

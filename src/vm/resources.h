@@ -23,5 +23,7 @@ int resources_acquire(struct vm *vm, bool reset_nvram, struct error *err);
 void resources_adopt(struct vm *vm);
 /* QEMU holds the descriptors now. */
 void resources_handed_over(struct vm *vm);
-/* Idempotent. */
+/* QEMU is gone, or never was. Idempotent. */
 void resources_release(struct vm *vm);
+/* The daemon ends and QEMU runs on: only forget. Accepts NULL. */
+void resources_free(struct vm_resources *res);

@@ -76,7 +76,7 @@ static void vm_free(struct vm *vm)
 	sd_event_source_unref(vm->end_timer);
 	qmp_close(vm->qmp);
 	process_free(vm->process);
-	resources_release(vm);
+	resources_free(vm->resources);
 	domain_free(vm->persistent);
 	domain_free(vm->live);
 	VEC_FREE(&vm->stop_waiters);

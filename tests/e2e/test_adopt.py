@@ -3,7 +3,9 @@
 """Virtual machines outlive the daemon, however it ends; what the next one finds, it continues."""
 
 import os
+import re
 import signal
+import socket
 import unittest
 
 import harness
@@ -45,6 +47,22 @@ class Adopt(harness.DaemonTest):
         self.guest.check_sequence()
         self.virsh("destroy", self.guest.name)
         self.assertEqual(harness.qemus_of(self.root), [])
+
+    def test_channel_survives(self):
+        """The socket of a channel without a path of its own is QEMU's: the daemon's end takes it from nobody."""
+        guest = self.guest
+        path = guest.write_xml()
+        text = path.read_text()
+        path.write_text(text.replace("</devices>", "<channel type='unix'><target type='virtio' name='org.x.0'/></channel></devices>"))
+        self.virsh("define", path)
+        self.virsh("start", guest.name)
+        socket_path, = re.findall(r"<source mode='bind' path='([^']*org\.x\.0)'/>", self.virsh("dumpxml", guest.name))
+        for kill in (False, True):
+            self.daemon.restart(kill=kill)
+            with socket.socket(socket.AF_UNIX) as channel:
+                channel.connect(socket_path)
+        self.virsh("destroy", guest.name)
+        self.assertEqual(os.listdir(self.root / "run/channel"), [])
 
     def test_paused_stays_paused(self):
         self.running()
