@@ -2,15 +2,14 @@
 /*
  * What the files of this room share about a VM and the registry it lives in.
  *
- * registry.c  the set of VMs, lookup, events          vm.c       run states, the table of verbs, getters
- * define.c    definitions on disk                     undefine.c taking them away
- * operation.c a VM's one job: engine, journal, done   launch.c   QEMU from definition to answering monitor
- * start.c     start and managed start                 restore.c  from a file      load.c  state into QEMU
- * save.c      save and managed save                   managed.c  managed saves and images as documents
- * control.c   suspend, resume, reset, destroy ...     monitor.c  QEMU's events     adopt.c after a restart
- * status.c    the file that lets the next daemon find a running VM
- *
- * size: what a dozen files share, in one place rather than in a dozen headers.
+ * registry.c  the set of VMs, lookup, events          vm.c        run states, the table of verbs, getters
+ * define.c    definitions on disk                     undefine.c  taking them away      settings.c  small changes
+ * operation.c a VM's one job: engine, journal, done   launch.c    from definition to answering monitor
+ * resources.c what a VM takes of the host             tpm-emulator.c  its software TPM
+ * start.c     the tables of starting                  restore.c   from a file, create   load.c  state into QEMU
+ * save-verb.c what is asked of a save                 save.c      the save              managed.c  images as documents
+ * control.c   suspend, resume, reset, destroy ...     monitor.c   QEMU's events, the end    adopt.c  after a restart
+ * status.c    how the next daemon finds a running VM  console.c, stats.c, native.c  what can be looked at
  */
 #pragma once
 
