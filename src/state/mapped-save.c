@@ -172,8 +172,7 @@ static int read_stream(struct ram_stream *ram, int fd, struct error *err)
 		memmove(window, window + n, len);
 	}
 	if (ram->state != RAM_STREAM_TAIL)
-		return error_set(
-			err, ERROR_OPERATION_FAILED, "QEMU closed the stream in the middle of its memory");
+		return error_set(err, ERROR_QEMU, "QEMU closed the stream in the middle of its memory");
 	return 0;
 }
 

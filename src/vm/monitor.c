@@ -61,7 +61,6 @@ static void become_off(struct vm *vm)
 	vm->live = NULL;
 	vm->id = -1;
 	vm->reboot_requested = vm->guest_shut_down = vm->stopping = false;
-	replace_string(&vm->io_error_alias, NULL);
 	vm_set_state(vm, VM_OFF, vm->stop_as.state, vm->stop_as.reason);
 	log_write(LOG_LEVEL_INFO, vm->name, NULL, "vm %s is off", vm->name);
 	if (was_seen)
@@ -211,7 +210,6 @@ static void on_resume(struct vm *vm, json *data)
 	if (was_paused || vm->resume_reason == RUNNING_RESTORED)
 		vm_emit_lifecycle(vm, EVENT_RESUMED, RESUMED_UNPAUSED);
 	vm->resume_reason = RUNNING_UNPAUSED;
-	replace_string(&vm->io_error_alias, NULL);
 	status_write(vm, NULL);
 }
 
@@ -339,10 +337,8 @@ static void on_io_error(struct vm *vm, json *data)
 	const struct disk *disk = find_disk(vm->live, alias);
 	bool stops = streq(action, "stop");
 
-	if (stops) {
+	if (stops)
 		vm->pause_reason = PAUSED_IOERROR;
-		replace_string(&vm->io_error_alias, alias);
-	}
 	log_write(LOG_LEVEL_ERROR, vm->name, NULL, "vm %s: I/O error on disk %s%s%s", vm->name, alias,
 		stops ? ", guest stopped: " : ": ", json_get_string(data, "reason") ?: "no reason given");
 	registry_emit(

@@ -79,15 +79,31 @@ static void transfer_streamed(struct transfer *t, void *userdata)
 	check_streamed(save);
 }
 
+/* QEMU broke off: its own word says why, if it has one. */
+static void broken_off_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
+{
+	struct save_operation *save = userdata;
+	const char *why = json_get_string(ret, "error-desc");
+
+	if (why)
+		error_set(&save->broken_off, ERROR_QEMU, "QEMU could not save the state: %s", why);
+	fail(save, &save->broken_off);
+}
+
 static void transfer_done(struct transfer *t, const struct error *err, void *userdata)
 {
 	struct save_operation *save = userdata;
 
 	/* In the step "sync" this is its end; in "stream" it can only be a failure. */
-	if (err)
-		fail(save, err);
-	else
+	if (!err) {
 		operation_step_done(&save->op, NULL);
+	} else if (err->code == ERROR_QEMU && save->op.vm->qmp) {
+		save->op.on_migration = NULL;
+		save->broken_off = *err;
+		qmp_command(save->op.vm->qmp, "query-migrate", NULL, -1, 0, broken_off_replied, save);
+	} else {
+		fail(save, err);
+	}
 }
 
 static const struct transfer_ops transfer_callbacks = {.streamed = transfer_streamed, .done = transfer_done};

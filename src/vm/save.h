@@ -19,5 +19,6 @@ struct save_operation {
 	int stream_fd; /* our end for QEMU, until it has it */
 	struct transfer *transfer;
 	bool qemu_done, transfer_streamed;
+	struct error broken_off; /* godwit-io lost QEMU; QEMU is being asked why */
 	sd_event_source *timer;
 };

@@ -132,7 +132,6 @@ struct vm {
 	void (*on_monitor_ready)(struct vm *vm); /* adoption; else the operation hears of it */
 	struct vm_resources *resources;
 	uint64_t balloon_kib;
-	char *io_error_alias; /* device that stopped the guest; NULL */
 
 	struct operation *operation; /* the one job; NULL */
 	struct vm_job_info last_job;

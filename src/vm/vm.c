@@ -81,7 +81,6 @@ static void vm_free(struct vm *vm)
 	domain_free(vm->live);
 	VEC_FREE(&vm->stop_waiters);
 	close_p(&vm->run_fd);
-	free(vm->io_error_alias);
 	free(vm->name);
 	free(vm);
 }
