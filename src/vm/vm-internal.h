@@ -10,6 +10,8 @@
  * save-verb.c what is asked of a save                 save.c      the save              managed.c  images as documents
  * control.c   suspend, resume, reset, destroy ...     monitor.c   QEMU's events, the end    adopt.c  after a restart
  * status.c    how the next daemon finds a running VM  console.c, stats.c, native.c  what can be looked at
+ *
+ * size: the numbers of libvirt's states and events, and two structs that every file of the room knows.
  */
 #pragma once
 
