@@ -269,8 +269,9 @@ class Virsh:
 
 # ---- guests ----
 
-TICK = re.compile(rb"^T (\d+) (\d+) (\d+)\r?$", re.M)
-COUNT = re.compile(rb"^([0-9a-f]{8})$", re.M)
+# Whole lines only: the console may be read while QEMU is in the middle of one.
+TICK = re.compile(rb"^T (\d+) (\d+) (\d+)\r?\n", re.M)
+COUNT = re.compile(rb"^([0-9a-f]{8})\r?\n", re.M)
 LINUX_ARGUMENTS = "console=ttyS0 quiet nokaslr mitigations=off tsc=reliable panic=0"
 CHANNEL = "org.godwit.test.0"
 
