@@ -4,19 +4,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "alloc.h"
 #include "file.h"
+#include "process-child.h"
 
 /* After the sockets: QEMU's last events say why it ended, so they are to be read before the end is told. */
 #define EXIT_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
@@ -25,11 +25,16 @@ struct process {
 	pid_t pid;
 	uint64_t start_time;
 	int pidfd;
-	bool is_child;
+	bool is_child, has_program;
 	bool running;
 	sd_event_source *source; /* owns this object: freeing it frees us, see process_destroy() */
 	process_exit_fn on_exit; /* NULL once process_free was called */
+	process_worked_fn on_worked;
 	void *userdata;
+	/* While the child works. */
+	sd_event_source *report_source;
+	int report_fd;
+	struct buf report;
 };
 
 static int read_start_time(pid_t pid, uint64_t *ret)
@@ -59,80 +64,6 @@ static int read_start_time(pid_t pid, uint64_t *ret)
 	return 0;
 }
 
-/* ---- in the child, between fork and exec; returns errno ---- */
-
-static int child_set_stdio(const struct process_options *o)
-{
-	int fds[3] = {o->stdin_fd, o->stdout_fd, o->stderr_fd};
-
-	/* All above 2 first: one of them may stand where another one goes. */
-	for (int i = 0; i < 3; i++) {
-		int fd = fds[i] >= 0 ? fds[i] : open("/dev/null", O_RDWR | O_CLOEXEC);
-
-		if (fd < 0)
-			return errno;
-		fds[i] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-		if (fds[i] < 0)
-			return errno;
-	}
-	for (int i = 0; i < 3; i++)
-		if (dup2(fds[i], i) < 0)
-			return errno;
-	return 0;
-}
-
-static int child_prepare(const struct process_options *o, pid_t parent)
-{
-	struct sigaction dfl = {.sa_handler = SIG_DFL};
-	sigset_t none;
-	int r;
-
-	if (o->dies_with_daemon) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent)
-			return ECHILD;
-	}
-	if (o->new_session && setsid() < 0)
-		return errno;
-
-	r = child_set_stdio(o);
-	if (r != 0)
-		return r;
-	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
-		return errno;
-	for (size_t i = 0; i < o->n_fds; i++)
-		if (fd_set_cloexec(o->fds[i], false) < 0)
-			return errno;
-
-	unsetenv("NOTIFY_SOCKET");
-	unsetenv("WATCHDOG_PID");
-	unsetenv("WATCHDOG_USEC");
-
-	for (int i = 1; i < NSIG; i++)
-		sigaction(i, &dfl, NULL);
-	sigemptyset(&none);
-	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
-		return errno;
-	return 0;
-}
-
-_Noreturn static void child_run(const struct process_options *o, pid_t parent, int go_fd, int report_fd)
-{
-	char go;
-	int r;
-
-	if (read_full(go_fd, &go, 1) != 1)
-		_exit(127);
-	report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC, 3); /* out of the way of stdio */
-	r = child_prepare(o, parent);
-	if (r == 0) {
-		execv(o->argv->items[0], o->argv->items);
-		r = errno;
-	}
-	(void)!write(report_fd, &r, sizeof(r));
-	_exit(127);
-}
-
 /* ---- in the daemon ---- */
 
 static int wait_child(int pidfd, int options, int *ret_status)
@@ -152,12 +83,67 @@ static int wait_child(int pidfd, int options, int *ret_status)
 	return 0;
 }
 
+static void close_report(struct process *p)
+{
+	p->report_source = sd_event_source_disable_unref(p->report_source);
+	close_p(&p->report_fd);
+	p->report_fd = -1;
+	buf_fini(&p->report);
+}
+
 static void process_destroy(void *userdata)
 {
 	struct process *p = userdata;
 
+	close_report(p);
 	close(p->pidfd);
 	free(p);
+}
+
+/* ---- the work of a child ---- */
+
+#define REPORT_MAX (1u << 20)
+
+/* All of what process_child_run sent. */
+static void tell_worked(struct process *p)
+{
+	process_worked_fn worked = p->on_worked;
+	struct buf report = p->report;
+	struct error err = ERROR_INIT, why = ERROR_INIT;
+
+	p->report = (struct buf){0};
+	close_report(p);
+	if (report.len < sizeof(err)) {
+		error_set(&err, ERROR_OPERATION_FAILED, "process %d ended in the middle of its work",
+			(int)p->pid);
+	} else {
+		memcpy(&err, report.data, sizeof(err));
+		buf_drop_front(&report, sizeof(err));
+	}
+	/* With a program in place of a result: why it could not be run. */
+	if (err.code == ERROR_NONE && p->has_program && report.len == sizeof(why)) {
+		memcpy(&why, report.data, sizeof(why));
+		err = why;
+	}
+	if (worked)
+		worked(p, err.code == ERROR_NONE ? NULL : &err, report.data, report.len, p->userdata);
+	buf_fini(&report);
+}
+
+static int on_report(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+	struct process *p = userdata;
+	ssize_t n = read(fd, buf_reserve(&p->report, PIPE_BUF), PIPE_BUF);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n > 0) {
+		p->report.len += (size_t)n;
+		if (p->report.len < REPORT_MAX)
+			return 0;
+	}
+	tell_worked(p);
+	return 0;
 }
 
 static int on_pidfd(sd_event_source *s, int fd, uint32_t revents, void *userdata)
@@ -183,6 +169,7 @@ static int process_watch(
 	struct process *p = NEW(struct process);
 	int r;
 
+	p->report_fd = -1;
 	p->pid = pid;
 	p->start_time = start_time;
 	p->pidfd = pidfd;
@@ -205,71 +192,102 @@ static void give_up_child(pid_t pid)
 		;
 }
 
-/* The child waits at `go`; what it reports through `report` ends at once: by the exec, which closes it, or by what went wrong. */
+/* The child waits at `go`. Without work, what it reports ends at once: by the exec, which closes it, or by what went wrong. */
 static int let_go(pid_t pid, uint64_t start_time, const struct process_options *options, void *userdata,
 	int go, int report, struct error *err)
 {
-	const char *program = options->argv->items[0];
-	int failure = 0;
+	struct error failure;
 
 	if (options->forked && options->forked(pid, start_time, userdata, err) < 0)
 		return -1;
 	if (write_full(go, "", 1) < 0)
-		return error_errno(err, errno, "start %s", program);
+		return error_errno(err, errno, "start process %d", (int)pid);
 	/* The daemon may die here and later: the child is on its way. */
-	if (read_full(report, &failure, sizeof(failure)) == sizeof(failure))
-		return error_errno(err, failure, "start %s", program);
+	if (!options->work && read_full(report, &failure, sizeof(failure)) == sizeof(failure))
+		return error_copy(err, &failure);
+	return 0;
+}
+
+static int watch_report(struct process *p, sd_event *loop, int *report, struct error *err)
+{
+	int r;
+
+	if (fd_set_nonblock(*report) < 0)
+		return error_errno(err, errno, "watch process %d", (int)p->pid);
+	r = sd_event_add_io(loop, &p->report_source, *report, EPOLLIN, on_report, p);
+	if (r < 0)
+		return error_errno(err, -r, "watch process %d", (int)p->pid);
+	p->report_fd = take_fd(report);
+	return 0;
+}
+
+struct child {
+	pid_t pid;
+	uint64_t start_time;
+	int go, report; /* our ends */
+	int pidfd;
+};
+
+static int fork_child(const struct process_options *options, struct child *c, struct error *err)
+{
+	pid_t parent = getpid();
+	int report[2], go[2];
+
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return error_errno(err, errno, "start a process: pipe");
+	if (pipe2(go, O_CLOEXEC) < 0) {
+		error_errno(err, errno, "start a process: pipe");
+		close(report[0]);
+		close(report[1]);
+		return -1;
+	}
+	c->pid = fork();
+	if (c->pid == 0) {
+		close(go[1]); /* or it would wait for itself when the daemon dies */
+		process_child_run(options, parent, go[0], report[1]);
+	}
+	c->go = go[1];
+	c->report = report[0];
+	close(report[1]);
+	close(go[0]);
+	if (c->pid < 0)
+		return error_errno(err, errno, "start a process: fork");
+	/* It cannot be recycled before it is waited for, so this is it. */
+	c->pidfd = pidfd_open(c->pid, 0);
+	if (c->pidfd < 0 || read_start_time(c->pid, &c->start_time) < 0)
+		return error_errno(err, errno, "watch process %d", (int)c->pid);
 	return 0;
 }
 
 int process_start(sd_event *loop, const struct process_options *options, process_exit_fn on_exit,
 	void *userdata, struct process **ret, struct error *err)
 {
-	const char *program = options->argv->items[0];
-	int report[2], go[2], pidfd = -1, r = -1;
-	pid_t pid, parent = getpid();
-	uint64_t start_time = 0;
-	struct process *p;
+	struct child c = {.pid = -1, .go = -1, .report = -1, .pidfd = -1};
+	struct process *p = NULL;
+	int r = -1;
 
-	if (pipe2(report, O_CLOEXEC) < 0)
-		return error_errno(err, errno, "start %s: pipe", program);
-	if (pipe2(go, O_CLOEXEC) < 0) {
-		r = error_errno(err, errno, "start %s: pipe", program);
-		close(report[0]);
-		close(report[1]);
-		return r;
+	if (fork_child(options, &c, err) == 0 &&
+		let_go(c.pid, c.start_time, options, userdata, c.go, c.report, err) == 0)
+		r = process_watch(loop, c.pid, c.start_time, take_fd(&c.pidfd), &p, err);
+	if (r == 0 && options->work && watch_report(p, loop, &c.report, err) < 0) {
+		process_free(p);
+		r = -1;
 	}
-	pid = fork();
-	if (pid == 0) {
-		close(go[1]); /* or it would wait for itself when the daemon dies */
-		child_run(options, parent, go[0], report[1]);
-	}
-	close(report[1]);
-	close(go[0]);
-	if (pid < 0) {
-		error_errno(err, errno, "start %s: fork", program);
-		goto out;
-	}
-
-	/* It cannot be recycled before it is waited for, so this is it. */
-	pidfd = pidfd_open(pid, 0);
-	if (pidfd < 0 || read_start_time(pid, &start_time) < 0)
-		error_errno(err, errno, "start %s: watch it", program);
-	else if (let_go(pid, start_time, options, userdata, go[1], report[0], err) == 0)
-		r = process_watch(loop, pid, start_time, take_fd(&pidfd), &p, err);
+	close_p(&c.pidfd);
+	close_p(&c.report);
+	close_p(&c.go);
 	if (r < 0) {
-		give_up_child(pid);
-		goto out;
+		if (c.pid > 0)
+			give_up_child(c.pid);
+		return -1;
 	}
 	p->is_child = true;
+	p->has_program = options->argv;
 	p->on_exit = on_exit;
+	p->on_worked = options->worked;
 	p->userdata = userdata;
 	*ret = p;
-out:
-	close_p(&pidfd);
-	close(report[0]);
-	close(go[1]);
-	return r;
+	return 0;
 }
 
 int process_adopt(sd_event *loop, pid_t pid, uint64_t start_time, process_exit_fn on_exit, void *userdata,
@@ -327,6 +345,7 @@ void process_free(struct process *p)
 		return;
 	source = p->source;
 	p->on_exit = NULL;
+	close_report(p);
 	/* A living child stays watched, by the loop alone, until it can be reaped. */
 	if (p->is_child && p->running)
 		sd_event_source_set_floating(source, true);

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include "buf.h"
 #include "error.h"
 #include "strv.h"
 
@@ -22,8 +23,16 @@ struct process;
  */
 typedef void (*process_exit_fn)(struct process *p, int status, void *userdata);
 
+/*
+ * The work of a child is over: err NULL and what it put into its result, at most 1 MiB (borrowed; for a program: that it
+ * runs), or why it failed. Called once, from the loop, unless the process was freed before; the end of the process is told
+ * later, by on_exit. May free p.
+ */
+typedef void (*process_worked_fn)(
+	struct process *p, const struct error *err, const char *result, size_t len, void *userdata);
+
 struct process_options {
-	const struct strv *argv; /* argv->items[0] is an absolute path */
+	const struct strv *argv; /* argv->items[0] is an absolute path; NULL: only the work, then exit */
 	const int *fds;		 /* kept open in the child under the same numbers */
 	size_t n_fds;
 	int stdin_fd, stdout_fd, stderr_fd; /* -1: /dev/null */
@@ -34,11 +43,21 @@ struct process_options {
 	 * the daemon dies in it. What it writes down (pid, start time) is therefore enough to find every child again.
 	 */
 	int (*forked)(pid_t pid, uint64_t start_time, void *userdata, struct error *err);
+	/*
+	 * What may block, or what only that very process can do before it becomes the program. Runs in the child, which has no
+	 * other descriptors than `fds`; those it opens without O_CLOEXEC go on into the program. With it process_start does
+	 * not wait for the exec: `worked` tells. When it fails, no program is run. A child whose daemon died ends at the
+	 * latest when its work is done.
+	 */
+	int (*work)(struct buf *result, void *work_userdata, struct error *err);
+	void *work_userdata;
+	process_worked_fn worked;
 };
 
 /*
  * Fork and exec. Signals are reset, every descriptor but the named ones is closed; those in fds must be above 2
- * and may be O_CLOEXEC here. That the program cannot be executed is an error here, not an exit status.
+ * and may be O_CLOEXEC here. That the program cannot be executed is
+ * an error here (or, with work, of `worked`), not an exit status.
  */
 int process_start(sd_event *loop, const struct process_options *options, process_exit_fn on_exit,
 	void *userdata, struct process **ret, struct error *err);

@@ -19,6 +19,7 @@ struct watch {
 	unsigned exits;
 	int status;
 	bool free_in_exit;
+	struct work *work;
 };
 
 static void on_exit_cb(struct process *p, int status, void *userdata)
@@ -217,6 +218,100 @@ static void test_freed_child_is_reaped(struct watch *w)
 	ok(w->exits == 0, "... and nobody is told");
 }
 
+/* ---- work in the child ---- */
+
+struct work {
+	struct watch *watch;
+	enum { WORK_RESULT, WORK_FAIL, WORK_DIE, WORK_DESCRIPTOR } what;
+	int secret;
+	unsigned told;
+	struct error err;
+	char result[64];
+};
+
+static int work(struct buf *result, void *userdata, struct error *err)
+{
+	struct work *k = userdata;
+
+	switch (k->what) {
+	case WORK_FAIL:
+		return error_set(err, ERROR_BUSY, "somebody has it");
+	case WORK_DIE:
+		_exit(3);
+	case WORK_RESULT:
+		buf_addf(result, "pid %d, secret %s", (int)getpid(),
+			fcntl(k->secret, F_GETFD) < 0 ? "closed" : "open");
+		return 0;
+	case WORK_DESCRIPTOR:
+		return dup2(2, 77) == 77 ? 0 : -1;
+	}
+	return -1;
+}
+
+static void worked(struct process *p, const struct error *err, const char *result, size_t len, void *userdata)
+{
+	struct watch *w = userdata;
+	struct work *k = w->work;
+
+	k->told++;
+	error_clear(&k->err);
+	if (err)
+		k->err = *err;
+	snprintf(k->result, sizeof(k->result), "%.*s", (int)len, result ? result : "");
+}
+
+static void do_work(struct watch *w, struct work *k, const char *script)
+{
+	_cleanup_(strv_fini) struct strv argv = {0};
+	struct process_options o = {NO_STDIO, .work = work, .work_userdata = k, .worked = worked};
+	struct error err = ERROR_INIT;
+	struct process *p = NULL;
+	char expected[64];
+
+	strv_add(&argv, script ? script : "");
+	strv_add(&argv, "-c");
+	strv_add(&argv, "test -e /proc/self/fd/77 && exit 5");
+	if (script)
+		o.argv = &argv;
+	w->work = k;
+	w->exits = k->told = 0;
+	if (process_start(w->loop, &o, on_exit_cb, w, &p, &err) < 0)
+		BAIL_OUT("%s", err.message);
+	snprintf(expected, sizeof(expected), "pid %d, secret closed", (int)process_get_pid(p));
+	wait_exit(w);
+	if (k->what == WORK_RESULT)
+		is_str(k->result, expected, "a child works and tells its result, without our descriptors");
+	process_free(p);
+}
+
+static void test_work(struct watch *w)
+{
+	struct work k = {.what = WORK_RESULT, .secret = open("/dev/null", O_RDONLY | O_CLOEXEC)};
+
+	do_work(w, &k, NULL);
+	ok(k.told == 1 && k.err.code == ERROR_NONE, "... once");
+	ok(WIFEXITED(w->status) && WEXITSTATUS(w->status) == 0, "... and ends");
+	k.what = WORK_FAIL;
+	do_work(w, &k, NULL);
+	ok(k.told == 1 && k.err.code == ERROR_BUSY && streq(k.err.message, "somebody has it"),
+		"its error is told as it is");
+	k.what = WORK_DIE;
+	do_work(w, &k, NULL);
+	ok(k.told == 1 && k.err.code == ERROR_OPERATION_FAILED, "its death is an ordinary error");
+	k.what = WORK_DESCRIPTOR;
+	do_work(w, &k, "/bin/sh");
+	ok(k.told == 1 && k.err.code == ERROR_NONE && WEXITSTATUS(w->status) == 5,
+		"the program behind the work has the descriptor that the work opened");
+	do_work(w, &k, "/nonexistent/program");
+	ok(k.told == 1 && streq(k.err.message, "start /nonexistent/program: No such file or directory"),
+		"a program that is not there is told as well");
+	k.what = WORK_FAIL;
+	do_work(w, &k, "/bin/sh");
+	ok(k.told == 1 && k.err.code == ERROR_BUSY && WEXITSTATUS(w->status) == 127,
+		"behind work that failed no program is run");
+	close(k.secret);
+}
+
 int main(void)
 {
 	struct watch w = {0};
@@ -229,6 +324,7 @@ int main(void)
 	test_stdio_swap(&w);
 	test_adopt(&w);
 	test_freed_child_is_reaped(&w);
+	test_work(&w);
 	sd_event_unref(w.loop);
 	return done_testing();
 }
