@@ -191,6 +191,20 @@ static int check_disks(struct parse_context *c, const struct domain *d)
 	return 0;
 }
 
+static int check_leases(struct parse_context *c, const struct domain *d)
+{
+	for (size_t i = 0; i < d->leases.n; i++)
+		for (size_t k = i + 1; k < d->leases.n; k++) {
+			const struct lease_element *a = d->leases.items[i], *b = d->leases.items[k];
+
+			if (streq(a->lockspace, b->lockspace) && streq(a->key, b->key))
+				return field_invalid(c, NULL,
+					"two leases have the key '%s' in lockspace '%s'", a->key,
+					a->lockspace);
+		}
+	return 0;
+}
+
 /* ---- controllers ---- */
 
 static bool is_companion(const struct controller *controller)
@@ -320,7 +334,8 @@ int domain_check(struct parse_context *c, const xmlNode *node, void *object)
 
 	if (check_memory(c, d) < 0 || check_cpus(c, d) < 0 || check_lifecycle(c, d) < 0)
 		return -1;
-	if (check_disks(c, d) < 0 || check_controllers(c, d) < 0 || check_chardevs(c, d) < 0)
+	if (check_disks(c, d) < 0 || check_leases(c, d) < 0 || check_controllers(c, d) < 0 ||
+		check_chardevs(c, d) < 0)
 		return -1;
 	if (check_graphics(c, d) < 0 || check_iommu(c, d) < 0)
 		return -1;

@@ -231,6 +231,13 @@ struct disk {
 	struct device_info info;
 };
 
+/* <lease>: something in a lock manager's keeping that the VM must hold while it runs (src/lease). */
+struct lease_element {
+	char *lockspace, *key; /* each is also a file name: no '/', not "." or ".." */
+	char *path;	       /* <target path=...> */
+	uint64_t offset;       /* bytes into `path`; 0 not said */
+};
+
 enum controller_type {
 	CONTROLLER_IDE,
 	CONTROLLER_FDC,
@@ -499,6 +506,7 @@ struct domain {
 	char *emulator;
 	VEC(struct disk *) disks;
 	VEC(struct controller *) controllers;
+	VEC(struct lease_element *) leases;
 	VEC(struct nic *) nics;
 	VEC(struct chardev *) serials;
 	VEC(struct chardev *) consoles;

@@ -267,6 +267,7 @@ static const struct field devices_fields[] = {
 	CHILD(struct domain, emulator, "emulator", VALUE_STRING, .valid = text_is_path, .flags = FIELD_HOST),
 	LIST(struct domain, disks, "disk", disk_table),
 	LIST(struct domain, controllers, "controller", controller_table),
+	LIST(struct domain, leases, "lease", lease_table, .flags = FIELD_HOST),
 	LIST(struct domain, nics, "interface", nic_table),
 	LIST(struct domain, serials, "serial", serial_table),
 	LIST(struct domain, consoles, "console", console_table, .format = consoles_format),

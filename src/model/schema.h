@@ -19,8 +19,8 @@ extern const struct table info_table, info_boot_table, info_nic_table, alias_tab
 /* A controller that was given no index; domain_check finds one. */
 #define CONTROLLER_INDEX_NEXT UINT32_MAX
 
-/* schema-disk.c, schema-nic.c, schema-chardev.c, schema-graphics.c, schema-device.c */
-extern const struct table disk_table, controller_table, nic_table;
+/* schema-disk.c, schema-lease.c, schema-nic.c, schema-chardev.c, schema-graphics.c, schema-device.c */
+extern const struct table disk_table, controller_table, lease_table, nic_table;
 extern const struct table serial_table, console_table, channel_table;
 extern const struct table graphics_table, video_table, input_table, hub_table, tpm_table, rng_table,
 	memballoon_table, watchdog_table, panic_table, vsock_table, iommu_table;
