@@ -23,6 +23,7 @@ enum error_code {
 	ERROR_OPERATION_DENIED,	 /* access right missing */
 	ERROR_TIMEOUT,
 	ERROR_BUSY,   /* another job holds the object */
+	ERROR_IN_USE, /* somebody else holds the lease of what is needed */
 	ERROR_EXISTS, /* name or UUID already taken */
 	ERROR_NO_DOMAIN,
 	ERROR_NO_SNAPSHOT,

@@ -37,7 +37,7 @@ struct process {
 	struct buf report;
 };
 
-static int read_start_time(pid_t pid, uint64_t *ret)
+int process_find_start_time(pid_t pid, uint64_t *ret)
 {
 	_cleanup_free_ char *path = xasprintf("/proc/%d/stat", (int)pid);
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -254,7 +254,7 @@ static int fork_child(const struct process_options *options, struct child *c, st
 		return error_errno(err, errno, "start a process: fork");
 	/* It cannot be recycled before it is waited for, so this is it. */
 	c->pidfd = pidfd_open(c->pid, 0);
-	if (c->pidfd < 0 || read_start_time(c->pid, &c->start_time) < 0)
+	if (c->pidfd < 0 || process_find_start_time(c->pid, &c->start_time) < 0)
 		return error_errno(err, errno, "watch process %d", (int)c->pid);
 	return 0;
 }
@@ -304,7 +304,7 @@ int process_adopt(sd_event *loop, pid_t pid, uint64_t start_time, process_exit_f
 
 	/* In this order: a process that took the pid after pidfd_open has another start time. */
 	poll_exit.fd = pidfd;
-	if (read_start_time(pid, &found) < 0 || found != start_time || poll(&poll_exit, 1, 0) != 0) {
+	if (process_find_start_time(pid, &found) < 0 || found != start_time || poll(&poll_exit, 1, 0) != 0) {
 		close(pidfd);
 		return error_set(err, ERROR_OPERATION_FAILED, "process %d is gone", (int)pid);
 	}

@@ -66,6 +66,9 @@ int process_start(sd_event *loop, const struct process_options *options, process
 int process_adopt(sd_event *loop, pid_t pid, uint64_t start_time, process_exit_fn on_exit, void *userdata,
 	struct process **ret, struct error *err);
 
+/* Of any process; -1 with errno when there is none. */
+int process_find_start_time(pid_t pid, uint64_t *ret);
+
 pid_t process_get_pid(const struct process *p);
 uint64_t process_get_start_time(const struct process *p);
 bool process_is_running(const struct process *p);

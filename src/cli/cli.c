@@ -308,6 +308,7 @@ enum exit_status cli_exit_status(const struct error *err)
 		return STATUS_NO_DAEMON;
 	case ERROR_OPERATION_INVALID:
 	case ERROR_BUSY:
+	case ERROR_IN_USE:
 		return STATUS_STATE;
 	case ERROR_UNSUPPORTED:
 	case ERROR_UNSUPPORTED_CONFIG:

@@ -33,6 +33,7 @@ static const struct {
 	[ERROR_OPERATION_DENIED] = {RPC_CODE_OPERATION_DENIED, RPC_FROM_QEMU, "operation forbidden"},
 	[ERROR_TIMEOUT] = {RPC_CODE_OPERATION_TIMEOUT, RPC_FROM_QEMU, "Timed out during operation"},
 	[ERROR_BUSY] = {RPC_CODE_OPERATION_TIMEOUT, RPC_FROM_QEMU, "Timed out during operation"},
+	[ERROR_IN_USE] = {RPC_CODE_RESOURCE_BUSY, RPC_FROM_LOCKING, "resource busy"},
 	[ERROR_EXISTS] = {RPC_CODE_OPERATION_FAILED, RPC_FROM_QEMU, "operation failed"},
 	[ERROR_NO_DOMAIN] = {RPC_CODE_NO_DOMAIN, RPC_FROM_QEMU, "Domain not found"},
 	[ERROR_NO_SNAPSHOT] = {RPC_CODE_NO_SNAPSHOT, RPC_FROM_QEMU, "Domain snapshot not found"},
