@@ -13,7 +13,17 @@
 
 #define CONFIG_MAX (1u << 20)
 
-enum kind { KIND_STRING, KIND_NUMBER, KIND_SIGNED, KIND_SWITCH, KIND_FORMAT, KIND_UUID };
+enum kind {
+	KIND_STRING,
+	KIND_PATH,
+	KIND_NUMBER,
+	KIND_SIGNED,
+	KIND_SWITCH,
+	KIND_OPTIONAL_SWITCH,
+	KIND_FORMAT,
+	KIND_UUID,
+	KIND_LEASE
+};
 
 static const struct key {
 	const char *name;
@@ -35,6 +45,16 @@ static const struct key {
 	{"keepalive_count", KIND_NUMBER, offsetof(struct config, keepalive_count), 0, 1000},
 	{"log_level", KIND_NUMBER, offsetof(struct config, log_level), 1, 4},
 	{"drop_in", KIND_SWITCH, offsetof(struct config, drop_in), 0, 0},
+	{"lock_manager", KIND_LEASE, offsetof(struct config, lock_manager), 0, 0},
+	{"auto_disk_leases", KIND_OPTIONAL_SWITCH, offsetof(struct config, auto_disk_leases), 0, 0},
+	{"require_lease_for_disks", KIND_OPTIONAL_SWITCH, offsetof(struct config, require_lease_for_disks), 0,
+		0},
+	{"file_lockspace_dir", KIND_PATH, offsetof(struct config, file_lockspace_dir), 0, 0},
+	{"disk_lease_dir", KIND_PATH, offsetof(struct config, disk_lease_dir), 0, 0},
+	{"host_id", KIND_NUMBER, offsetof(struct config, host_id), 1, 2000},
+	{"io_timeout", KIND_NUMBER, offsetof(struct config, io_timeout), 0, 3600},
+	{"sanlock_user", KIND_STRING, offsetof(struct config, sanlock_user), 0, 0},
+	{"sanlock_group", KIND_STRING, offsetof(struct config, sanlock_group), 0, 0},
 };
 
 void config_init(struct config *c)
@@ -49,6 +69,8 @@ void config_init(struct config *c)
 		.keepalive_interval = 5,
 		.keepalive_count = 5,
 		.log_level = 2,
+		.auto_disk_leases = -1,
+		.require_lease_for_disks = -1,
 	};
 }
 
@@ -58,6 +80,10 @@ void config_fini(struct config *c)
 	free(c->hostname);
 	free(c->emulator);
 	free(c->unix_sock_group);
+	free(c->file_lockspace_dir);
+	free(c->disk_lease_dir);
+	free(c->sanlock_user);
+	free(c->sanlock_group);
 }
 
 static int bad(const char *where, const char *key, const char *value, const char *wanted, struct error *err)
@@ -106,12 +132,17 @@ int config_set(struct config *c, const char *name, const char *value, bool quote
 			key = &keys[i];
 	if (!key)
 		return error_set(err, ERROR_INVALID_ARGUMENT, "%s: unknown key '%s'", where, name);
-	is_text = key->kind == KIND_STRING || key->kind == KIND_FORMAT || key->kind == KIND_UUID;
+	is_text = key->kind == KIND_STRING || key->kind == KIND_PATH || key->kind == KIND_FORMAT ||
+		  key->kind == KIND_UUID || key->kind == KIND_LEASE;
 	if (quoted != is_text)
 		return bad(where, name, value,
 			is_text ? "expected a \"string\" in quotes" : "expected a number without quotes",
 			err);
 	switch (key->kind) {
+	case KIND_PATH:
+		if (*value != '/')
+			return bad(where, name, value, "expected an absolute path", err);
+		/* fall through */
 	case KIND_STRING:
 		if (!*value)
 			return bad(where, name, value, "must not be empty", err);
@@ -121,9 +152,19 @@ int config_set(struct config *c, const char *name, const char *value, bool quote
 	case KIND_SIGNED:
 		return set_number(c, key, value, where, err);
 	case KIND_SWITCH:
+	case KIND_OPTIONAL_SWITCH:
 		if (!streq(value, "0") && !streq(value, "1"))
 			return bad(where, name, value, "expected 0 or 1", err);
-		*(bool *)((char *)c + key->offset) = *value == '1';
+		if (key->kind == KIND_SWITCH)
+			*(bool *)((char *)c + key->offset) = *value == '1';
+		else
+			*(int32_t *)(void *)((char *)c + key->offset) = *value == '1';
+		return 0;
+	case KIND_LEASE:
+		if (!lease_kind_parse(value, &c->lock_manager))
+			return bad(where, name, value,
+				"expected \"none\", \"lockd\" or \"sanlock\" (if godwit was built with it)",
+				err);
 		return 0;
 	case KIND_FORMAT:
 		return set_format(c, key, value, where, err);
@@ -177,6 +218,16 @@ static int read_line(struct config *c, char *line, const char *where, struct err
 			err, ERROR_INVALID_ARGUMENT, "%s: text behind the value of '%s'", where, name);
 	*end = '\0';
 	return config_set(c, name, value, quoted, where, err);
+}
+
+int config_check(const struct config *c, struct error *err)
+{
+	if (c->lock_manager == LEASE_KIND_SANLOCK && c->auto_disk_leases == 1 && c->host_id == 0)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+			"lock_manager = \"sanlock\" with auto_disk_leases = 1 needs a host_id, another one "
+			"on each "
+			"host");
+	return 0;
 }
 
 int config_read(struct config *c, const char *path, bool must_exist, struct error *err)

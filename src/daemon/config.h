@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "image.h"
+#include "lease.h"
 
 struct config {
 	bool has_save_image_format;
@@ -24,6 +25,11 @@ struct config {
 	uint32_t keepalive_count;
 	uint32_t log_level; /* 1 debug, 2 info, 3 warnings, 4 errors */
 	bool drop_in;
+	enum lease_kind lock_manager;
+	int32_t auto_disk_leases, require_lease_for_disks; /* 1, 0; -1: as the lock manager has it */
+	char *file_lockspace_dir, *disk_lease_dir;	   /* NULL: the default */
+	char *sanlock_user, *sanlock_group;
+	uint32_t host_id, io_timeout;
 };
 
 void config_init(struct config *c); /* the defaults */
@@ -34,6 +40,9 @@ void config_fini(struct config *c);
  * value that makes no sense is an error "FILE:LINE: ...".
  */
 int config_read(struct config *c, const char *path, bool must_exist, struct error *err);
+
+/* What must hold between the keys, once all are set. */
+int config_check(const struct config *c, struct error *err);
 
 /* One value, as the command line gives it; `where` is for messages. */
 int config_set(struct config *c, const char *key, const char *value, bool quoted, const char *where,

@@ -125,6 +125,8 @@ static int configure(
 		if (config_set(config, o->set.items[i], o->set.items[i + 1], quoted, "command line", err) < 0)
 			return -1;
 	}
+	if (config_check(config, err) < 0)
+		return -1;
 	log_set_level(levels[config->log_level]);
 	return 0;
 }

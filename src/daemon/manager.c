@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -61,9 +63,49 @@ static int find_host_uuid(
 	return r;
 }
 
+static int find_account(const char *user, const char *group, struct lease_settings *s, struct error *err)
+{
+	const struct passwd *pw = user ? getpwnam(user) : NULL;
+	const struct group *gr = group ? getgrnam(group) : NULL;
+
+	if (user && !pw)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "sanlock_user: there is no user '%s'", user);
+	if (group && !gr)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "sanlock_group: there is no group '%s'", group);
+	s->sanlock_uid = pw ? pw->pw_uid : (uid_t)-1;
+	s->sanlock_gid = gr ? gr->gr_gid : (gid_t)-1;
+	return 0;
+}
+
+/* The defaults are those of libvirt's drivers. `directory`: allocated here, for the settings to point to. */
+static int fill_leases(const struct paths *paths, const struct config *config, struct lease_settings *s,
+	char **directory, struct error *err)
+{
+	bool automatic = config->auto_disk_leases >= 0 ? config->auto_disk_leases
+						       : config->lock_manager == LEASE_KIND_LOCKD;
+
+	*directory = config->disk_lease_dir ? xstrdup(config->disk_lease_dir)
+		     : paths->is_system	    ? xstrdup("/var/lib/libvirt/sanlock")
+					    : xasprintf("%s/sanlock", paths->lib);
+	*s = (struct lease_settings){
+		.kind = config->lock_manager,
+		.auto_disk_leases = automatic,
+		.require_lease_for_disks =
+			config->require_lease_for_disks >= 0 ? config->require_lease_for_disks : !automatic,
+		.file_lockspace_dir = config->file_lockspace_dir,
+		.disk_lease_dir = *directory,
+		.host_id = config->host_id,
+		.io_timeout_s = config->io_timeout,
+		.lost_program = paths->command,
+		.lost_socket = paths->socket,
+	};
+	return find_account(config->sanlock_user, config->sanlock_group, s, err);
+}
+
 static int open_registry(struct manager *m, sd_event *loop, const struct paths *paths,
 	const struct config *config, const char *hostname, struct error *err)
 {
+	_cleanup_free_ char *lease_directory = NULL;
 	struct registry_settings settings = {
 		.etc_dir = paths->etc,
 		.lib_dir = paths->lib,
@@ -79,7 +121,8 @@ static int open_registry(struct manager *m, sd_event *loop, const struct paths *
 		.hostname = hostname,
 	};
 
-	if (find_host_uuid(paths, config, settings.host_uuid, err) < 0)
+	if (find_host_uuid(paths, config, settings.host_uuid, err) < 0 ||
+		fill_leases(paths, config, &settings.leases, &lease_directory, err) < 0)
 		return -1;
 	return registry_open(loop, &settings, &m->registry, err);
 }

@@ -53,7 +53,7 @@ static int use_root(struct paths *p, const char *root, struct error *err)
 	return 0;
 }
 
-static char *find_io_program(void)
+static char *find_program(const char *name, const char *installed)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -63,12 +63,12 @@ static char *find_io_program(void)
 		self[n] = '\0';
 		slash = strrchr(self, '/');
 		*slash = '\0';
-		beside = xasprintf("%s/godwit-io", self);
+		beside = xasprintf("%s/%s", self, name);
 		if (access(beside, X_OK) == 0)
 			return beside;
 		free(beside);
 	}
-	return xstrdup(GODWIT_LIBEXECDIR "/godwit-io");
+	return xasprintf("%s/%s", installed, name);
 }
 
 static int make_directories(const struct paths *p, struct error *err)
@@ -108,7 +108,8 @@ int paths_init(struct paths *p, const char *root, bool session, struct error *er
 	p->config = xasprintf("%s/godwit.conf", p->etc);
 	p->socket = xasprintf("%s/godwit-sock", p->run);
 	p->socket_ro = p->is_system || root ? xasprintf("%s/godwit-sock-ro", p->run) : NULL;
-	p->io_program = find_io_program();
+	p->io_program = find_program("godwit-io", GODWIT_LIBEXECDIR);
+	p->command = find_program("godwit", GODWIT_BINDIR);
 	return make_directories(p, err);
 }
 
@@ -124,4 +125,5 @@ void paths_fini(struct paths *p)
 	free(p->alias_socket);
 	free(p->alias_socket_ro);
 	free(p->io_program);
+	free(p->command);
 }

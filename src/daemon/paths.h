@@ -11,7 +11,8 @@ struct paths {
 	char *config;			      /* etc/godwit.conf */
 	char *socket, *socket_ro;	      /* socket_ro NULL for a user's daemon */
 	char *alias_socket, *alias_socket_ro; /* where libvirt's client looks for godwit:///system; NULL */
-	char *io_program; /* godwit-io: beside the daemon's own binary, else where it was installed */
+	/* godwit-io and godwit: beside the daemon's own binary, else where they were installed */
+	char *io_program, *command;
 	bool is_system;
 };
 

@@ -4,6 +4,7 @@
 
 #include "monitor.h"
 #include "operation.h"
+#include "vm-lease.h"
 
 static int need_monitor(struct vm *vm, enum vm_verb verb, struct error *err)
 {
@@ -40,8 +41,7 @@ int vm_resume(struct vm *vm, vm_done_fn done, void *userdata, struct error *err)
 	if (vm->state == VM_RUNNING)
 		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' is already running", vm->name);
 	vm->resume_reason = RUNNING_UNPAUSED;
-	vm_command(vm, "cont", NULL, done, userdata);
-	return 0;
+	return vm_run_cpus(vm, done, userdata, err);
 }
 
 static int press_power_button(struct vm *vm, bool reboot, vm_done_fn done, void *userdata, struct error *err)

@@ -12,6 +12,7 @@
 #include "monitor.h"
 #include "resources.h"
 #include "start.h"
+#include "vm-lease.h"
 
 /* ---- prepare ---- */
 
@@ -87,7 +88,7 @@ static int prepare_with(
 	if (definition_complete(vm->registry, vm->live, caps, err) < 0)
 		return -1;
 	domain_assign_aliases(vm->live);
-	if (check_host(vm->live, err) < 0)
+	if (check_host(vm->live, err) < 0 || vm_lease_plan(vm, err) < 0)
 		return -1;
 	vm->live->id = vm->id = ++vm->registry->last_id;
 	vm->balloon_kib = vm->live->current_memory_kib;
@@ -139,6 +140,7 @@ enum step_result launch_unprepare(struct job *job, void *context, struct error *
 	struct vm *vm = start->op.vm;
 
 	resources_release(vm);
+	vm_lease_forget(vm);
 	status_remove(vm);
 	/* Nobody saw it run: vm_settle makes it off without a word. */
 	vm->process_ended = vm->monitor_ended = true;
@@ -170,6 +172,25 @@ static int open_log(struct start_operation *start, const struct strv *argv, stru
 static int record_process(pid_t pid, uint64_t start_time, void *userdata, struct error *err)
 {
 	return status_write_process(userdata, pid, start_time, err);
+}
+
+static void leases_taken(
+	struct process *p, const struct error *err, const char *result, size_t len, void *userdata)
+{
+	struct vm *vm = userdata;
+	struct start_operation *start = (struct start_operation *)vm->operation;
+	struct error failure = ERROR_INIT;
+
+	start->leasing = false;
+	if (err) {
+		failure = *err;
+		if (vm->stopping)
+			error_set(&failure, ERROR_OPERATION_ABORTED,
+				"destroyed while it waited for its leases");
+		err = &failure;
+	}
+	vm_lease_event(vm, err ? LEASE_EVENT_REFUSED : LEASE_EVENT_GRANTED);
+	operation_step_done(&start->op, err);
 }
 
 enum step_result launch_spawn(struct job *job, void *context, struct error *err)
@@ -211,13 +232,20 @@ enum step_result launch_spawn(struct job *job, void *context, struct error *err)
 			    .stdout_fd = log_fd,
 			    .stderr_fd = log_fd,
 			    .new_session = true,
-			    .forked = record_process},
+			    .forked = record_process,
+			    .work = vm_lease_is_needed(vm) ? vm_lease_work : NULL,
+			    .work_userdata = vm,
+			    .worked = leases_taken},
 		    vm_on_process_exit, vm, &vm->process, err) < 0)
 		goto out;
 	close_p(&start->monitor_fd);
 	start->monitor_fd = -1;
 	resources_handed_over(vm);
-	result = STEP_DONE;
+	vm_lease_event(vm, LEASE_EVENT_START);
+	start->leasing = vm_lease_is_needed(vm);
+	if (!start->leasing)
+		vm_lease_event(vm, LEASE_EVENT_GRANTED);
+	result = start->leasing ? STEP_WAIT : STEP_DONE;
 out:
 	VEC_FREE(&fds);
 	strv_fini(&argv);

@@ -19,6 +19,7 @@
 #include "log.h"
 #include "operation.h"
 #include "resources.h"
+#include "vm-lease.h"
 
 /* How long QEMU may take to flush its disks and go before it is killed; libvirt gives as much. */
 #define STOP_PATIENCE_USEC (10 * USEC_PER_SEC)
@@ -55,6 +56,7 @@ static void become_off(struct vm *vm)
 	vm->process = NULL;
 	vm->end_timer = sd_event_source_unref(vm->end_timer);
 	resources_release(vm);
+	vm_lease_forget(vm);
 	fault_point("shutdown/ended");
 	status_remove(vm);
 	domain_free(vm->live);
@@ -66,6 +68,8 @@ static void become_off(struct vm *vm)
 	if (was_seen)
 		vm_emit_lifecycle(vm, EVENT_STOPPED, vm->stop_detail);
 	tell_waiters(vm);
+	if (vm->restart_when_off)
+		vm_lease_restart(vm);
 	forget_transient(vm);
 }
 
@@ -217,10 +221,13 @@ static void on_resume(struct vm *vm, json *data)
 
 static void reset_instead(struct vm *vm)
 {
+	struct error err = ERROR_INIT;
+
 	vm->reboot_requested = vm->guest_shut_down = false;
 	vm->resume_reason = RUNNING_BOOTED;
 	qmp_command(vm->qmp, "system_reset", NULL, -1, 0, NULL, NULL);
-	qmp_command(vm->qmp, "cont", NULL, -1, 0, NULL, NULL);
+	if (vm_run_cpus(vm, NULL, NULL, &err) < 0)
+		log_write(LOG_LEVEL_ERROR, vm->name, NULL, "reset %s: %s", vm->name, err.message);
 }
 
 void vm_finish_shutdown(struct vm *vm)

@@ -168,6 +168,11 @@ void operation_qmp_reply(struct qmp *q, json *ret, const struct error *err, void
 	operation_step_done(userdata, err);
 }
 
+void operation_vm_done(struct vm *vm, const struct error *err, void *userdata)
+{
+	operation_step_done(userdata, err);
+}
+
 enum step_result operation_command(
 	struct operation *op, const char *command, json *arguments, struct error *err)
 {

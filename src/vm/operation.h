@@ -56,6 +56,9 @@ void operation_step_done(struct operation *op, const struct error *err);
 /* QMP reply for steps: ends the waiting step with QEMU's answer. userdata is the operation. */
 void operation_qmp_reply(struct qmp *q, json *ret, const struct error *err, void *userdata);
 
+/* The same for what ends with a vm_done_fn. */
+void operation_vm_done(struct vm *vm, const struct error *err, void *userdata);
+
 /* Undo or step result: send one command and wait for its answer. */
 enum step_result operation_command(
 	struct operation *op, const char *command, json *arguments, struct error *err);

@@ -8,10 +8,12 @@
 #include "file.h"
 #include "log.h"
 #include "operation.h"
+#include "vm-lease.h"
 
 /* What registry_settings points to, owned. */
 struct registry_strings {
 	char *etc_dir, *lib_dir, *run_dir, *log_dir, *io_program, *default_emulator, *vnc_listen, *hostname;
+	char *file_lockspace_dir, *disk_lease_dir, *lost_program, *lost_socket;
 };
 
 static const char *keep(char **slot, const char *s)
@@ -34,6 +36,12 @@ static void copy_settings(struct registry *r, const struct registry_settings *s)
 	r->settings.default_emulator = keep(&strings->default_emulator, s->default_emulator);
 	r->settings.vnc_listen = keep(&strings->vnc_listen, s->vnc_listen);
 	r->settings.hostname = keep(&strings->hostname, s->hostname);
+	r->settings.leases.hostname = r->settings.hostname;
+	r->settings.leases.file_lockspace_dir =
+		keep(&strings->file_lockspace_dir, s->leases.file_lockspace_dir);
+	r->settings.leases.disk_lease_dir = keep(&strings->disk_lease_dir, s->leases.disk_lease_dir);
+	r->settings.leases.lost_program = keep(&strings->lost_program, s->leases.lost_program);
+	r->settings.leases.lost_socket = keep(&strings->lost_socket, s->leases.lost_socket);
 }
 
 static void free_strings(struct registry_strings *s)
@@ -48,6 +56,10 @@ static void free_strings(struct registry_strings *s)
 	free(s->default_emulator);
 	free(s->vnc_listen);
 	free(s->hostname);
+	free(s->file_lockspace_dir);
+	free(s->disk_lease_dir);
+	free(s->lost_program);
+	free(s->lost_socket);
 	free(s);
 }
 
@@ -100,6 +112,7 @@ int registry_open(
 		capability_cache_trust_kvm(r->capabilities);
 	registry_load_definitions(r);
 	registry_adopt(r);
+	registry_join_lockspace(r);
 	*ret = r;
 	return 0;
 fail:
@@ -112,6 +125,7 @@ void registry_close(struct registry *r)
 	int *fds[] = {&r->domains_fd, &r->autostart_fd, &r->save_fd, &r->journal_fd, &r->nvram_fd, &r->run_fd,
 		&r->log_fd};
 
+	registry_close_leases(r);
 	VEC_FOREACH (vm, &r->vms) {
 		struct operation *op = vm->operation;
 

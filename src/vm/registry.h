@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "capabilities.h"
+#include "lease.h"
 #include "vm.h"
 
 struct registry_settings {
@@ -19,6 +20,7 @@ struct registry_settings {
 	const char *vnc_listen; /* address */
 	const char *hostname;
 	uint8_t host_uuid[16];
+	struct lease_settings leases;
 };
 
 enum vm_event_type {

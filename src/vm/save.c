@@ -17,6 +17,7 @@
 #include "file.h"
 #include "log.h"
 #include "monitor.h"
+#include "vm-lease.h"
 
 /* ---- stop-cpus ---- */
 
@@ -39,7 +40,7 @@ static enum step_result resume_cpus(struct job *job, void *context, struct error
 	if (!save->was_running || !vm->qmp || vm->process_ended || vm->state == VM_RUNNING)
 		return STEP_DONE;
 	vm->resume_reason = RUNNING_SAVE_CANCELED;
-	return operation_command(&save->op, "cont", NULL, err);
+	return vm_run_cpus(vm, operation_vm_done, &save->op, err) < 0 ? STEP_FAILED : STEP_WAIT;
 }
 
 /* ---- stream ---- */

@@ -15,6 +15,7 @@
 
 #include "file.h"
 #include "monitor.h"
+#include "vm-lease.h"
 
 static enum step_result launched(struct job *job, void *context, struct error *err)
 {
@@ -84,10 +85,9 @@ static enum step_result remove_claimed_image(struct job *job, void *context, str
 
 /* ---- the guest's first instruction ---- */
 
-static void run_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
+static void run_replied(struct vm *vm, const struct error *err, void *userdata)
 {
 	struct start_operation *start = userdata;
-	struct vm *vm = start->op.vm;
 
 	if (err) {
 		start->op.failure = *err;
@@ -120,8 +120,11 @@ static enum step_result run_guest(struct job *job, void *context, struct error *
 		return status_write(vm, err) < 0 ? STEP_FAILED : STEP_DONE;
 	}
 	vm->resume_reason = start->image_path ? RUNNING_RESTORED : RUNNING_BOOTED;
-	qmp_command(vm->qmp, "cont", NULL, -1, 0, run_replied, start);
-	return STEP_WAIT;
+	if (vm_run_cpus(vm, run_replied, start, err) == 0)
+		return STEP_WAIT;
+	error_copy(&start->op.failure, err);
+	vm_stop_process(vm, SIGKILL, SHUTOFF_FAILED, STOPPED_FAILED);
+	return STEP_FAILED;
 }
 
 /* ---- the tables ---- */
@@ -165,6 +168,11 @@ static void cancel(struct job *job, void *context)
 
 	if (start->probing)
 		return; /* a moment; the engine turns back behind it */
+	if (start->leasing) {
+		/* May wait for long; its end is the step's. */
+		process_kill(start->op.vm->process, SIGKILL);
+		return;
+	}
 	if (start->transfer) {
 		load_cancel(start);
 		return;

@@ -20,6 +20,7 @@ struct start_operation {
 	off_t log_start; /* where this run's part of the log begins */
 	int monitor_fd;	 /* listening */
 	bool probing;	 /* the emulator is being asked what it can do */
+	bool leasing;	 /* the child that becomes QEMU takes the leases */
 	struct transfer *transfer;
 	bool qemu_loaded, transfer_done; /* both ends of loading must agree */
 	bool loading_failed, checks_beside;

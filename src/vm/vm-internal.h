@@ -10,6 +10,7 @@
  * save-verb.c what is asked of a save                 save.c      the save              managed.c  images as documents
  * control.c   suspend, resume, reset, destroy ...     monitor.c   QEMU's events, the end    adopt.c  after a restart
  * status.c    how the next daemon finds a running VM  console.c, stats.c, native.c  what can be looked at
+ * vm-lease.c  what a VM must hold to run              lease-loss.c  and when it is lost
  *
  * size: the numbers of libvirt's states and events, and two structs that every file of the room knows.
  */
@@ -100,6 +101,8 @@ enum {
 enum { SHUTDOWN_FINISHED, SHUTDOWN_GUEST, SHUTDOWN_HOST };
 
 struct operation;
+struct lease_work;
+struct lease_inquiry;
 
 /* Who waits for the VM to be off (virsh destroy). */
 struct stop_waiter {
@@ -139,6 +142,14 @@ struct vm {
 	struct vm_job_info last_job;
 	VEC(struct stop_waiter) stop_waiters;
 	sd_event_source *end_timer; /* QEMU exited, its monitor has not said goodbye yet */
+
+	/* vm-lease.h */
+	struct lease_set *leases; /* NULL when off, or started under another lock manager */
+	enum lease_kind lease_kind;
+	enum lease_state lease_state;
+	struct lease_work *lease_work; /* NULL: nothing is being done about them */
+	bool restart_when_off;
+	sd_event_source *restart_timer;
 };
 
 struct registry {
@@ -152,6 +163,8 @@ struct registry {
 	int run_fd;			   /* run/vm */
 	int log_fd;
 	int32_t last_id;
+	struct lease_request *lease_join, *lease_watch; /* lease-loss.c; NULL: not at work */
+	VEC(struct lease_inquiry *) lease_inquiries;
 	registry_event_fn on_event;
 	void *event_userdata;
 };

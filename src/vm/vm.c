@@ -11,6 +11,7 @@
 #include "log.h"
 #include "operation.h"
 #include "resources.h"
+#include "vm-lease.h"
 
 static const char *const state_names[] = {
 	[VM_OFF] = "off",
@@ -74,6 +75,9 @@ struct vm *vm_ref(struct vm *vm)
 static void vm_free(struct vm *vm)
 {
 	sd_event_source_unref(vm->end_timer);
+	sd_event_source_disable_unref(vm->restart_timer);
+	vm_lease_cancel(vm);
+	lease_set_free(vm->leases);
 	qmp_close(vm->qmp);
 	process_free(vm->process);
 	resources_free(vm->resources);

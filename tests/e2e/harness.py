@@ -145,7 +145,7 @@ class Daemon:
 
     def spawn(self, **environment):
         """Start it without waiting."""
-        complete = dict(os.environ, GODWIT_TEST_ROOT=str(self.root), **self.environment, **environment)
+        complete = {**os.environ, "GODWIT_TEST_ROOT": str(self.root), **self.environment, **environment}
         complete.pop("NOTIFY_SOCKET", None)
         with open(self.stderr_path, "ab") as err:
             self.process = subprocess.Popen([str(self.program), "--root", str(self.root)], env=complete,

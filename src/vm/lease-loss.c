@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What becomes of a VM that has lost its leases, and how that is noticed.
+ *
+ * With lockd the kernel keeps them, whatever happens. With sanlock they can be lost while QEMU lives: sanlock then ends QEMU, or,
+ * where <on_lockfailure> asks for something else, runs `godwit lease-lost`. When sanlock itself dies its host is to be reset by a
+ * watchdog; a host without one would go on, so the daemon keeps a child that notices, and then asks for each VM whether it
+ * still holds what it must.
+ */
+#include <signal.h>
+
+#include "clock.h"
+#include "log.h"
+#include "monitor.h"
+#include "operation.h"
+#include "vm-lease.h"
+
+/* A VM that is to start anew may find its lease still held, or sanlock still away. */
+#define RESTART_USEC (5 * USEC_PER_SEC)
+
+/* ---- pause ---- */
+
+static void released(struct vm *vm, const char *state, const struct error *err, void *userdata)
+{
+	struct stop_waiter waiter = *(struct stop_waiter *)userdata;
+
+	/* Whether sanlock could be told or not: the guest stands still. */
+	free(userdata);
+	if (waiter.done)
+		waiter.done(vm, NULL, waiter.userdata);
+}
+
+static void stopped(struct vm *vm, const struct error *err, void *userdata)
+{
+	struct error failure = ERROR_INIT;
+
+	if (!err && vm_lease_release(vm, released, userdata, &failure) == 0)
+		return;
+	if (vm->process) {
+		log_write(LOG_LEVEL_ERROR, vm->name, NULL, "%s cannot be paused: %s", vm->name,
+			err ? err->message : failure.message);
+		vm_stop_process(vm, SIGKILL, SHUTOFF_FAILED, STOPPED_FAILED);
+	}
+	released(vm, "", NULL, userdata);
+}
+
+static void pause_guest(struct vm *vm, vm_done_fn done, void *userdata)
+{
+	struct stop_waiter *waiter = NEW(struct stop_waiter);
+
+	*waiter = (struct stop_waiter){.done = done, .userdata = userdata};
+	vm->pause_reason = PAUSED_UNKNOWN;
+	vm_command(vm, "stop", NULL, stopped, waiter);
+}
+
+/* ---- restart ---- */
+
+static int try_restart(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct vm *vm = userdata;
+
+	vm->restart_timer = sd_event_source_disable_unref(vm->restart_timer);
+	if (vm->state == VM_OFF && !vm->operation)
+		vm_lease_restart(vm);
+	return 0;
+}
+
+static void restarted(struct vm *vm, const struct error *err, void *userdata)
+{
+	if (err)
+		sd_event_add_time_relative(vm->registry->loop, &vm->restart_timer, CLOCK_MONOTONIC,
+			RESTART_USEC, 0, try_restart, vm);
+	else
+		log_write(LOG_LEVEL_NOTICE, vm->name, NULL, "%s runs again, with its leases", vm->name);
+}
+
+void vm_lease_restart(struct vm *vm)
+{
+	struct error err = ERROR_INIT;
+
+	vm->restart_when_off = false;
+	if (!vm->persistent)
+		log_write(LOG_LEVEL_ERROR, vm->name, NULL, "%s cannot be started again: it was not defined",
+			vm->name);
+	else if (vm_start(vm, &(struct vm_start_options){0}, restarted, NULL, &err) < 0)
+		restarted(vm, &err, NULL);
+}
+
+/* ---- lost ---- */
+
+int vm_lease_lost(struct vm *vm, vm_done_fn done, void *userdata, struct error *err)
+{
+	enum lockfailure_action action = vm->live ? vm->live->on_lockfailure : LOCKFAILURE_DEFAULT;
+
+	if (vm->lease_state != LEASE_HELD)
+		return error_set(err, ERROR_OPERATION_INVALID, "the leases of domain '%s' are %s", vm->name,
+			lease_state_name(vm->lease_state));
+	vm_lease_event(vm, LEASE_EVENT_LOST);
+	log_write(LOG_LEVEL_ERROR, vm->name, NULL, "%s has lost its leases: %s", vm->name,
+		action == LOCKFAILURE_PAUSE	? "pausing it"
+		: action == LOCKFAILURE_RESTART ? "ending it, to start it again"
+						: "ending it");
+	if (action == LOCKFAILURE_PAUSE && vm->qmp) {
+		pause_guest(vm, done, userdata);
+		return 0;
+	}
+	vm->restart_when_off = action == LOCKFAILURE_RESTART;
+	VEC_ADD(&vm->stop_waiters, ((struct stop_waiter){.done = done, .userdata = userdata}));
+	/* SIGKILL: a QEMU that may flush would write. */
+	vm_stop_process(vm, SIGKILL, SHUTOFF_FAILED, STOPPED_FAILED);
+	return 0;
+}
+
+/* ---- is it still held? ---- */
+
+static void verified(
+	struct vm *vm, const struct lease_answer *answer, const struct error *err, void *userdata)
+{
+	struct error ignored = ERROR_INIT;
+
+	if (vm->lease_state != LEASE_HELD)
+		return;
+	if (!err && answer->n_held >= vm->leases->items.n)
+		registry_watch_leases(vm->registry);
+	else
+		vm_lease_lost(vm, NULL, NULL, &ignored);
+}
+
+void vm_lease_verify(struct vm *vm)
+{
+	struct error err = ERROR_INIT;
+
+	if (vm_lease_inquire(vm, verified, NULL, &err) < 0)
+		log_write(LOG_LEVEL_WARNING, vm->name, NULL, "ask for the leases of %s: %s", vm->name,
+			err.message);
+}
+
+static void watch_ended(const struct lease_answer *answer, const struct error *err, void *userdata)
+{
+	struct registry *r = userdata;
+
+	lease_request_free(r->lease_watch);
+	r->lease_watch = NULL;
+	log_warning("%s", err ? err->message : "the watch over leases has ended");
+	VEC_FOREACH (vm, &r->vms) {
+		if (vm->lease_state == LEASE_HELD && vm_lease_is_needed(vm))
+			vm_lease_verify(vm);
+	}
+}
+
+void registry_watch_leases(struct registry *r)
+{
+	_cleanup_(lease_set_free_p) struct lease_set *none = lease_set_new(&r->settings.leases);
+	struct error err = ERROR_INIT;
+
+	if (r->lease_watch || r->settings.leases.kind != LEASE_KIND_SANLOCK)
+		return;
+	if (lease_request_start(r->loop, none, LEASE_WATCH, 0, NULL, watch_ended, r, &r->lease_watch, &err) <
+		0)
+		log_warning("watch over leases: %s", err.message);
+}
+
+/* ---- the lockspace ---- */
+
+static void joined(const struct lease_answer *answer, const struct error *err, void *userdata)
+{
+	struct registry *r = userdata;
+
+	lease_request_free(r->lease_join);
+	r->lease_join = NULL;
+	/* Each start tries again, and says so. */
+	if (err)
+		log_warning("%s", err->message);
+	else
+		log_info("this host has joined the lockspace for disks");
+}
+
+void registry_join_lockspace(struct registry *r)
+{
+	_cleanup_(lease_set_free_p) struct lease_set *none = lease_set_new(&r->settings.leases);
+	struct error err = ERROR_INIT;
+
+	if (r->settings.leases.kind != LEASE_KIND_SANLOCK || !r->settings.leases.auto_disk_leases)
+		return;
+	if (lease_request_start(r->loop, none, LEASE_JOIN, 0, NULL, joined, r, &r->lease_join, &err) < 0)
+		log_warning("join the lockspace: %s", err.message);
+}
+
+void registry_close_leases(struct registry *r)
+{
+	registry_forget_inquiries(r);
+	lease_request_free(r->lease_watch);
+	lease_request_free(r->lease_join);
+	r->lease_watch = r->lease_join = NULL;
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* When a VM's leases are taken, given up and taken again. */
+#include "vm-lease.h"
+
+#include <assert.h>
+
+#include "log.h"
+#include "monitor.h"
+
+/* One thing at a time is done about a VM's leases. */
+struct lease_work {
+	struct lease_request *request;
+	vm_lease_done_fn done;
+	void *userdata;
+};
+
+void vm_lease_event(struct vm *vm, enum lease_event event)
+{
+	enum lease_state before = vm->lease_state;
+	bool moved = lease_state_move(&vm->lease_state, event);
+
+	assert(moved);
+	if (before != vm->lease_state)
+		log_write(LOG_LEVEL_DEBUG, vm->name, NULL, "leases of %s: %s -> %s", vm->name,
+			lease_state_name(before), lease_state_name(vm->lease_state));
+	if (vm->lease_state == LEASE_HELD && vm_lease_is_needed(vm))
+		registry_watch_leases(vm->registry);
+}
+
+/* ---- start, adoption, end ---- */
+
+int vm_lease_plan(struct vm *vm, struct error *err)
+{
+	lease_set_free(vm->leases);
+	vm->leases = NULL;
+	vm->lease_kind = vm->registry->settings.leases.kind;
+	return lease_plan(&vm->registry->settings.leases, vm->live, &vm->leases, err);
+}
+
+bool vm_lease_is_needed(const struct vm *vm)
+{
+	return vm->leases && vm->leases->items.n > 0;
+}
+
+int vm_lease_work(struct buf *result, void *userdata, struct error *err)
+{
+	struct vm *vm = userdata;
+
+	return lease_take_here(vm->leases, true, err);
+}
+
+void vm_lease_adopt(struct vm *vm, enum lease_kind kind)
+{
+	struct error err = ERROR_INIT;
+
+	if (kind != vm->registry->settings.leases.kind)
+		log_write(LOG_LEVEL_WARNING, vm->name, NULL,
+			"vm %s was started with lock_manager \"%s\": its leases stay as they are until it is "
+			"started again",
+			vm->name, lease_kind_name(kind));
+	else if (vm_lease_plan(vm, &err) < 0)
+		log_write(LOG_LEVEL_WARNING, vm->name, NULL, "leases of %s: %s", vm->name, err.message);
+	vm->lease_kind = kind;
+	vm_lease_event(vm, vm->state == VM_RUNNING || !vm_lease_is_needed(vm) ? LEASE_EVENT_FOUND_RUNNING
+									      : LEASE_EVENT_FOUND_STOPPED);
+	if (vm->lease_state == LEASE_HELD && vm_lease_is_needed(vm))
+		vm_lease_verify(vm);
+}
+
+static struct lease_work take_work(struct vm *vm)
+{
+	struct lease_work work = *vm->lease_work;
+
+	free(vm->lease_work);
+	vm->lease_work = NULL;
+	return work;
+}
+
+void vm_lease_cancel(struct vm *vm)
+{
+	if (vm->lease_work)
+		lease_request_free(take_work(vm).request);
+}
+
+void vm_lease_forget(struct vm *vm)
+{
+	struct lease_work work = {0};
+	struct error err = ERROR_INIT;
+
+	lease_set_free(vm->leases);
+	vm->leases = NULL;
+	vm_lease_event(vm, LEASE_EVENT_GONE);
+	if (!vm->lease_work)
+		return;
+	work = take_work(vm);
+	lease_request_free(work.request);
+	error_set(&err, ERROR_OPERATION_FAILED, "QEMU is gone");
+	if (work.done)
+		work.done(vm, "", &err, work.userdata);
+}
+
+/* ---- handing over ---- */
+
+static int begin_work(struct vm *vm, enum lease_operation operation, const char *state,
+	lease_done_fn finished, vm_lease_done_fn done, void *userdata, struct error *err)
+{
+	struct lease_work *work = NEW(struct lease_work);
+
+	*work = (struct lease_work){.done = done, .userdata = userdata};
+	if (lease_request_start(vm->registry->loop, vm->leases, operation, vm_get_pid(vm), state, finished,
+		    vm, &work->request, err) < 0) {
+		free(work);
+		return -1;
+	}
+	vm->lease_work = work;
+	return 0;
+}
+
+static void end_work(
+	struct vm *vm, enum lease_event event, const struct lease_answer *answer, const struct error *err)
+{
+	struct lease_work work = take_work(vm);
+
+	vm_lease_event(vm, event);
+	vm_ref(vm);
+	if (work.done)
+		work.done(vm, answer->state, err, work.userdata);
+	vm_unref(vm);
+	lease_request_free(work.request);
+}
+
+static void taken(const struct lease_answer *answer, const struct error *err, void *userdata)
+{
+	end_work(userdata, err ? LEASE_EVENT_REFUSED : LEASE_EVENT_GRANTED, answer, err);
+}
+
+static void released(const struct lease_answer *answer, const struct error *err, void *userdata)
+{
+	end_work(userdata, LEASE_EVENT_RELEASED, answer, err);
+}
+
+static int check_idle(const struct vm *vm, struct error *err)
+{
+	if (!vm->lease_work)
+		return 0;
+	return error_set(err, ERROR_BUSY, "the leases of domain '%s' are just being %s", vm->name,
+		vm->lease_state == LEASE_RELEASING ? "released" : "taken");
+}
+
+int vm_lease_release(struct vm *vm, vm_lease_done_fn done, void *userdata, struct error *err)
+{
+	if (check_idle(vm, err) < 0)
+		return -1;
+	if (vm->lease_state != LEASE_HELD && vm->lease_state != LEASE_LOST)
+		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' holds no leases", vm->name);
+	if (begin_work(vm, LEASE_RELEASE, NULL, released, done, userdata, err) < 0)
+		return -1;
+	vm_lease_event(vm, LEASE_EVENT_RELEASE);
+	return 0;
+}
+
+int vm_lease_take(struct vm *vm, const char *state, vm_lease_done_fn done, void *userdata, struct error *err)
+{
+	if (check_idle(vm, err) < 0)
+		return -1;
+	if (vm->lease_state != LEASE_RELEASED)
+		return error_set(err, ERROR_OPERATION_INVALID, "the leases of domain '%s' are %s", vm->name,
+			lease_state_name(vm->lease_state));
+	if (begin_work(vm, LEASE_ACQUIRE, state, taken, done, userdata, err) < 0)
+		return -1;
+	vm_lease_event(vm, LEASE_EVENT_TAKE);
+	return 0;
+}
+
+/* ---- running ---- */
+
+struct run_request {
+	vm_done_fn done;
+	void *userdata;
+};
+
+static void taken_to_run(struct vm *vm, const char *state, const struct error *err, void *userdata)
+{
+	struct run_request run = *(struct run_request *)userdata;
+	struct error gone = ERROR_INIT;
+
+	free(userdata);
+	if (!err && !vm->qmp) {
+		error_set(&gone, ERROR_OPERATION_FAILED, "QEMU is gone");
+		err = &gone;
+	}
+	if (!err)
+		vm_command(vm, "cont", NULL, run.done, run.userdata);
+	else if (run.done)
+		run.done(vm, err, run.userdata);
+	else
+		log_write(LOG_LEVEL_ERROR, vm->name, NULL, "%s stays paused: %s", vm->name, err->message);
+}
+
+int vm_run_cpus(struct vm *vm, vm_done_fn done, void *userdata, struct error *err)
+{
+	struct run_request *run;
+
+	if (lease_may_run(vm->lease_state)) {
+		vm_command(vm, "cont", NULL, done, userdata);
+		return 0;
+	}
+	if (vm->lease_state == LEASE_LOST)
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"domain '%s' has lost its leases: destroy it, or save it, and start it again",
+			vm->name);
+	run = NEW(struct run_request);
+	*run = (struct run_request){done, userdata};
+	if (vm_lease_take(vm, NULL, taken_to_run, run, err) < 0) {
+		free(run);
+		return -1;
+	}
+	return 0;
+}
+
+/* ---- what is held ---- */
+
+struct lease_inquiry {
+	struct vm *vm;
+	struct lease_request *request;
+	vm_lease_answer_fn done;
+	void *userdata;
+};
+
+static void inquiry_free(struct lease_inquiry *inquiry)
+{
+	lease_request_free(inquiry->request);
+	vm_unref(inquiry->vm);
+	free(inquiry);
+}
+
+static void inquired(const struct lease_answer *answer, const struct error *err, void *userdata)
+{
+	struct lease_inquiry *inquiry = userdata;
+	struct registry *r = inquiry->vm->registry;
+
+	for (size_t i = 0; i < r->lease_inquiries.n; i++)
+		if (r->lease_inquiries.items[i] == inquiry)
+			VEC_REMOVE(&r->lease_inquiries, i);
+	inquiry->done(inquiry->vm, answer, err, inquiry->userdata);
+	inquiry_free(inquiry);
+}
+
+int vm_lease_inquire(struct vm *vm, vm_lease_answer_fn done, void *userdata, struct error *err)
+{
+	struct lease_inquiry *inquiry = NEW(struct lease_inquiry);
+
+	*inquiry = (struct lease_inquiry){.vm = vm_ref(vm), .done = done, .userdata = userdata};
+	if (lease_request_start(vm->registry->loop, vm->leases, LEASE_INQUIRE, vm_get_pid(vm), NULL, inquired,
+		    inquiry, &inquiry->request, err) < 0) {
+		inquiry_free(inquiry);
+		return -1;
+	}
+	VEC_ADD(&vm->registry->lease_inquiries, inquiry);
+	return 0;
+}
+
+void registry_forget_inquiries(struct registry *r)
+{
+	VEC_FOREACH (inquiry, &r->lease_inquiries)
+		inquiry_free(inquiry);
+	VEC_FREE(&r->lease_inquiries);
+}
