@@ -97,13 +97,13 @@ static int run_words(
 /* One command with its words; its exit status. */
 static enum exit_status run_command(struct cli *cli, int n, char *const *words)
 {
-	const struct command *command = command_find(words[0]);
+	int r, used;
+	const struct command *command = command_find_words(n, words, &used);
 	struct error err = ERROR_INIT;
-	int r;
 
 	cli->json = false;
 	if (command) {
-		r = run_words(cli, command, n - 1, words + 1, &err);
+		r = run_words(cli, command, n - used, words + used, &err);
 	} else {
 		const struct command *near = command_suggest(words[0]);
 

@@ -82,6 +82,11 @@ int cmd_vcpuinfo(struct cli *cli, const struct arguments *args, struct error *er
 int cmd_vcpucount(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_cpu_stats(struct cli *cli, const struct arguments *args, struct error *err);
 
+/* cmd-lease.c */
+int cmd_lease_list(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_lease_show(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_lease_lost(struct cli *cli, const struct arguments *args, struct error *err);
+
 /* cmd-host.c */
 int cmd_hostname(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_uri(struct cli *cli, const struct arguments *args, struct error *err);

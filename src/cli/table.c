@@ -67,6 +67,8 @@
 
 static const struct option_spec domain_only[] = {DOMAIN, END};
 
+static const struct option_spec lease_lost_options[] = {WORD("uuid", "UUID of the VM"), END};
+
 /* ---- start and stop ---- */
 
 static const struct option_spec start_options[] = {
@@ -531,6 +533,19 @@ const struct command commands[] = {
 		JSON},
 	{"cpu-stats", GROUP_FIGURES, "show its CPU time", NULL, cpu_stats_options, cmd_cpu_stats, JSON},
 
+	{"lease-list", GROUP_LEASE, "list what running VMs hold",
+		"Also 'lease list'. With the lock manager, the state of each VM's leases, and what they are "
+		"for.",
+		NULL, cmd_lease_list, JSON},
+	{"lease-show", GROUP_LEASE, "show what a VM holds",
+		"Also 'lease show'. Asks the lock manager how much of it QEMU really holds.", domain_only,
+		cmd_lease_show, JSON},
+	{"lease-lost", GROUP_LEASE, "tell the daemon that a VM has lost its leases",
+		"For sanlock, which runs this: the VM is paused, ended, or started again, as its "
+		"<on_lockfailure> "
+		"says.",
+		lease_lost_options, cmd_lease_lost, 0},
+
 	{"version", GROUP_HOST, "show versions", NULL, version_options, cmd_version, JSON},
 	{"uri", GROUP_HOST, "print the connection's URI", NULL, NULL, cmd_uri, JSON},
 	{"hostname", GROUP_HOST, "print the host's name", NULL, NULL, cmd_hostname, JSON},
@@ -577,6 +592,7 @@ static const struct {
 	[GROUP_CHANGE] = {"Define and change", "change"},
 	[GROUP_TALK] = {"Talk to the guest and its QEMU", "talk"},
 	[GROUP_FIGURES] = {"Figures", "figures"},
+	[GROUP_LEASE] = {"Leases", "lease"},
 	[GROUP_HOST] = {"Host and daemon", "host"},
 	[GROUP_HELP] = {"Help", "helping"},
 };
@@ -599,6 +615,20 @@ const struct command *command_find(const char *name)
 		if (streq(c->name, name))
 			return c;
 	return NULL;
+}
+
+const struct command *command_find_words(int n, char *const *words, int *ret_used)
+{
+	const struct command *c = command_find(words[0]);
+
+	*ret_used = 1;
+	if (!c && n > 1) {
+		_cleanup_free_ char *joined = xasprintf("%s-%s", words[0], words[1]);
+
+		c = command_find(joined);
+		*ret_used = 2;
+	}
+	return c;
 }
 
 /* How many letters must be put in, left out, changed, or swapped with their neighbour to turn one into the other. */

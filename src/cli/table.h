@@ -15,6 +15,7 @@ enum command_group {
 	GROUP_CHANGE, /* define and change */
 	GROUP_TALK,   /* talk to the guest */
 	GROUP_FIGURES,
+	GROUP_LEASE,
 	GROUP_HOST,
 	GROUP_HELP,
 	GROUP_MAX_,
@@ -40,6 +41,8 @@ struct command {
 extern const struct command commands[]; /* ended by name NULL */
 
 const struct command *command_find(const char *name);
+/* The command that the first, or the first two (`lease show`: "lease-show"), of these words name. */
+const struct command *command_find_words(int n, char *const *words, int *ret_used);
 const char *command_group_title(enum command_group group);
 const char *command_group_keyword(enum command_group group); /* for `godwit help KEYWORD` */
 

@@ -105,7 +105,7 @@ static char *lost_arguments(const struct lease_set *set)
 	buf_adds(&b, "--socket ");
 	for (const char *p = set->settings->lost_socket; *p; p++)
 		buf_addf(&b, *p == ' ' || *p == '\\' ? "\\%c" : "%c", *p);
-	buf_addf(&b, " lease-lost %s %s", uuid, set->on_lost == LOCKFAILURE_PAUSE ? "pause" : "restart");
+	buf_addf(&b, " lease-lost %s", uuid);
 	return buf_take(&b);
 }
 

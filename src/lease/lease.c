@@ -167,6 +167,8 @@ static int do_operation(const struct lease_request *r, size_t *n_held, struct bu
 	const struct lease_driver *driver = find_driver(r->set->settings);
 	struct lease_set *set = (struct lease_set *)r->set; /* this process's own copy */
 
+	if (!driver)
+		return 0; /* nothing to hold */
 	switch (r->operation) {
 	case LEASE_JOIN:
 		return driver->join ? driver->join(set->settings, err) : 0;

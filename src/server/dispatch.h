@@ -143,6 +143,11 @@ void handle_qemu_monitor_command(struct call *call);
 void handle_qemu_monitor_event_register(struct call *call);
 void handle_qemu_monitor_event_deregister(struct call *call);
 
+/* ---- dispatch-lease.c ---- */
+void handle_lease_list(struct call *call);
+void handle_lease_show(struct call *call);
+void handle_lease_lost(struct call *call);
+
 /* ---- dispatch-empty.c ---- */
 void handle_nothing(struct call *call);
 void handle_no_network(struct call *call);

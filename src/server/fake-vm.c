@@ -10,6 +10,7 @@
 #include "registry.h"
 #include "stats.h"
 #include "strv.h"
+#include "vm-lease.h"
 
 struct vm {
 	unsigned refs;
@@ -668,4 +669,31 @@ struct client client_open(sd_event *loop, struct server *server, bool read_only)
 		c.gone = true;
 	payload_free((xdrproc_t)xdr_rpc_auth_list_ret, &auth);
 	return c;
+}
+
+/* ---- leases ---- */
+
+const struct lease_set *vm_get_leases(const struct vm *vm)
+{
+	return NULL;
+}
+
+enum lease_kind vm_get_lease_kind(const struct vm *vm)
+{
+	return LEASE_KIND_LOCKD;
+}
+
+enum lease_state vm_get_lease_state(const struct vm *vm)
+{
+	return LEASE_HELD;
+}
+
+int vm_inquire_leases(struct vm *vm, vm_held_fn done, void *userdata, struct error *err)
+{
+	return error_set(err, ERROR_OPERATION_INVALID, "no leases here");
+}
+
+int vm_lose_leases(struct vm *vm, vm_done_fn done, void *userdata, struct error *err)
+{
+	return error_set(err, ERROR_OPERATION_INVALID, "no leases here");
 }

@@ -191,6 +191,12 @@ static const struct procedure qemu_procedures[] = {
 	PROCEDURE(RPC_QEMU_MONITOR_EVENT_REGISTER, WRITE, ARGS(rpc_monitor_event_register_args), RET(rpc_int_ret), handle_qemu_monitor_event_register),
 	PROCEDURE(RPC_QEMU_MONITOR_EVENT_DEREGISTER, WRITE, ARGS(rpc_callback_args), NO_RET, handle_qemu_monitor_event_deregister),
 };
+
+static const struct procedure godwit_procedures[] = {
+	PROCEDURE(RPC_GODWIT_LEASE_LIST, READ, ARGS(rpc_flags_args), RET(rpc_leases_ret), handle_lease_list),
+	PROCEDURE(RPC_GODWIT_LEASE_SHOW, READ, ARGS(rpc_domain_args), RET(rpc_lease_show_ret), handle_lease_show),
+	PROCEDURE(RPC_GODWIT_LEASE_LOST, WRITE, ARGS(rpc_uuid_args), NO_RET, handle_lease_lost),
+};
 /* clang-format on */
 
 const struct procedure *procedure_table(uint32_t program, size_t *ret_n)
@@ -202,6 +208,9 @@ const struct procedure *procedure_table(uint32_t program, size_t *ret_n)
 	case RPC_PROGRAM_QEMU:
 		*ret_n = ARRAY_SIZE(qemu_procedures);
 		return qemu_procedures;
+	case RPC_PROGRAM_GODWIT:
+		*ret_n = ARRAY_SIZE(godwit_procedures);
+		return godwit_procedures;
 	default:
 		return NULL;
 	}

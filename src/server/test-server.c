@@ -46,13 +46,13 @@ static rpc_domain guest(void)
 
 static void test_table(void)
 {
-	static const uint32_t programs[] = {RPC_PROGRAM_REMOTE, RPC_PROGRAM_QEMU};
+	static const uint32_t programs[] = {RPC_PROGRAM_REMOTE, RPC_PROGRAM_QEMU, RPC_PROGRAM_GODWIT};
 	const struct procedure *table;
 	bool sorted = true, complete = true, found = true;
 	char name[80];
 	size_t n;
 
-	for (size_t p = 0; p < 2; p++) {
+	for (size_t p = 0; p < ARRAY_SIZE(programs); p++) {
 		table = procedure_table(programs[p], &n);
 		for (size_t i = 0; i < n; i++) {
 			sorted &= i == 0 || table[i - 1].number < table[i].number;

@@ -16,7 +16,7 @@
 #include "monitor.h"
 #include "operation.h"
 #include "resources.h"
-#include "vm-lease.h"
+#include "vm-lease-internal.h"
 
 /* ---- jobs ---- */
 

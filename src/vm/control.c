@@ -4,7 +4,7 @@
 
 #include "monitor.h"
 #include "operation.h"
-#include "vm-lease.h"
+#include "vm-lease-internal.h"
 
 static int need_monitor(struct vm *vm, enum vm_verb verb, struct error *err)
 {

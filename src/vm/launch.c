@@ -12,7 +12,7 @@
 #include "monitor.h"
 #include "resources.h"
 #include "start.h"
-#include "vm-lease.h"
+#include "vm-lease-internal.h"
 
 /* ---- prepare ---- */
 

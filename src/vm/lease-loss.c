@@ -13,7 +13,7 @@
 #include "log.h"
 #include "monitor.h"
 #include "operation.h"
-#include "vm-lease.h"
+#include "vm-lease-internal.h"
 
 /* A VM that is to start anew may find its lease still held, or sanlock still away. */
 #define RESTART_USEC (5 * USEC_PER_SEC)
@@ -88,7 +88,7 @@ void vm_lease_restart(struct vm *vm)
 
 /* ---- lost ---- */
 
-int vm_lease_lost(struct vm *vm, vm_done_fn done, void *userdata, struct error *err)
+int vm_lose_leases(struct vm *vm, vm_done_fn done, void *userdata, struct error *err)
 {
 	enum lockfailure_action action = vm->live ? vm->live->on_lockfailure : LOCKFAILURE_DEFAULT;
 
@@ -113,24 +113,23 @@ int vm_lease_lost(struct vm *vm, vm_done_fn done, void *userdata, struct error *
 
 /* ---- is it still held? ---- */
 
-static void verified(
-	struct vm *vm, const struct lease_answer *answer, const struct error *err, void *userdata)
+static void verified(struct vm *vm, size_t n_held, const struct error *err, void *userdata)
 {
 	struct error ignored = ERROR_INIT;
 
 	if (vm->lease_state != LEASE_HELD)
 		return;
-	if (!err && answer->n_held >= vm->leases->items.n)
+	if (!err && n_held >= vm->leases->items.n)
 		registry_watch_leases(vm->registry);
 	else
-		vm_lease_lost(vm, NULL, NULL, &ignored);
+		vm_lose_leases(vm, NULL, NULL, &ignored);
 }
 
 void vm_lease_verify(struct vm *vm)
 {
 	struct error err = ERROR_INIT;
 
-	if (vm_lease_inquire(vm, verified, NULL, &err) < 0)
+	if (vm_inquire_leases(vm, verified, NULL, &err) < 0)
 		log_write(LOG_LEVEL_WARNING, vm->name, NULL, "ask for the leases of %s: %s", vm->name,
 			err.message);
 }

@@ -19,7 +19,7 @@
 #include "log.h"
 #include "operation.h"
 #include "resources.h"
-#include "vm-lease.h"
+#include "vm-lease-internal.h"
 
 /* How long QEMU may take to flush its disks and go before it is killed; libvirt gives as much. */
 #define STOP_PATIENCE_USEC (10 * USEC_PER_SEC)

@@ -8,7 +8,7 @@
 #include "file.h"
 #include "log.h"
 #include "operation.h"
-#include "vm-lease.h"
+#include "vm-lease-internal.h"
 
 /* What registry_settings points to, owned. */
 struct registry_strings {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The VMs of this host: finding, defining, creating and restoring them, and telling what happens to them. */
+/*
+ * The VMs of this host: finding, defining, creating and restoring them, and telling what happens to them.
+ * size: what each kind of event tells.
+ */
 #pragma once
 
 #include <sys/types.h>

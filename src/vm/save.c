@@ -17,7 +17,7 @@
 #include "file.h"
 #include "log.h"
 #include "monitor.h"
-#include "vm-lease.h"
+#include "vm-lease-internal.h"
 
 /* ---- stop-cpus ---- */
 

@@ -15,7 +15,7 @@
 
 #include "file.h"
 #include "monitor.h"
-#include "vm-lease.h"
+#include "vm-lease-internal.h"
 
 static enum step_result launched(struct job *job, void *context, struct error *err)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* When a VM's leases are taken, given up and taken again. */
-#include "vm-lease.h"
+#include "vm-lease-internal.h"
 
 #include <assert.h>
 
@@ -223,7 +223,7 @@ int vm_run_cpus(struct vm *vm, vm_done_fn done, void *userdata, struct error *er
 struct lease_inquiry {
 	struct vm *vm;
 	struct lease_request *request;
-	vm_lease_answer_fn done;
+	vm_held_fn done;
 	void *userdata;
 };
 
@@ -242,14 +242,19 @@ static void inquired(const struct lease_answer *answer, const struct error *err,
 	for (size_t i = 0; i < r->lease_inquiries.n; i++)
 		if (r->lease_inquiries.items[i] == inquiry)
 			VEC_REMOVE(&r->lease_inquiries, i);
-	inquiry->done(inquiry->vm, answer, err, inquiry->userdata);
+	inquiry->done(inquiry->vm, answer->n_held, err, inquiry->userdata);
 	inquiry_free(inquiry);
 }
 
-int vm_lease_inquire(struct vm *vm, vm_lease_answer_fn done, void *userdata, struct error *err)
+int vm_inquire_leases(struct vm *vm, vm_held_fn done, void *userdata, struct error *err)
 {
-	struct lease_inquiry *inquiry = NEW(struct lease_inquiry);
+	struct lease_inquiry *inquiry;
 
+	if (!vm->leases)
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"the leases of domain '%s' are not this lock manager's: it was started with \"%s\"",
+			vm->name, lease_kind_name(vm->lease_kind));
+	inquiry = NEW(struct lease_inquiry);
 	*inquiry = (struct lease_inquiry){.vm = vm_ref(vm), .done = done, .userdata = userdata};
 	if (lease_request_start(vm->registry->loop, vm->leases, LEASE_INQUIRE, vm_get_pid(vm), NULL, inquired,
 		    inquiry, &inquiry->request, err) < 0) {
@@ -265,4 +270,19 @@ void registry_forget_inquiries(struct registry *r)
 	VEC_FOREACH (inquiry, &r->lease_inquiries)
 		inquiry_free(inquiry);
 	VEC_FREE(&r->lease_inquiries);
+}
+
+const struct lease_set *vm_get_leases(const struct vm *vm)
+{
+	return vm->leases;
+}
+
+enum lease_kind vm_get_lease_kind(const struct vm *vm)
+{
+	return vm->lease_kind;
+}
+
+enum lease_state vm_get_lease_state(const struct vm *vm)
+{
+	return vm->lease_state;
 }

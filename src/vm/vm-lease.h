@@ -1,63 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * A VM and its leases (lease.h): planned before QEMU is started, taken by the child that becomes it, in its hands until it ends. Who
- * wants the guest's CPUs to run asks vm_run_cpus, and nobody else.
- */
+/* The leases of a VM (lease.h), for whoever wants to know of them. */
 #pragma once
 
-#include "vm-internal.h"
+#include "lease.h"
+#include "vm.h"
 
-/* For vm->live: what is to be held. */
-int vm_lease_plan(struct vm *vm, struct error *err);
-/* Is there anything to take? */
-bool vm_lease_is_needed(const struct vm *vm);
-/* For process_options.work; userdata is the VM. */
-int vm_lease_work(struct buf *result, void *userdata, struct error *err);
-
-/* The event must be possible in the VM's lease state. */
-void vm_lease_event(struct vm *vm, enum lease_event event);
-/* A QEMU of an earlier daemon, which started it under the lock manager `kind`. */
-void vm_lease_adopt(struct vm *vm, enum lease_kind kind);
-/* QEMU is gone, or was never there. Whoever waits hears of it. */
-void vm_lease_forget(struct vm *vm);
-/* The daemon ends: whoever waits is forgotten, too. */
-void vm_lease_cancel(struct vm *vm);
-
-/*
- * QMP `cont`, once QEMU holds what it must; the reason of the RESUME event is vm->resume_reason. done may be NULL. ERROR_IN_USE: the guest stays
- * as it is.
- */
-int vm_run_cpus(struct vm *vm, vm_done_fn done, void *userdata, struct error *err);
-
-/*
- * Handing over, for migration. The guest stands still and its disks are inactive. `done` gets the state for the other side; after
- * it, whatever it says, vm_run_cpus takes the leases again first.
- */
-typedef void (*vm_lease_done_fn)(struct vm *vm, const char *state, const struct error *err, void *userdata);
-int vm_lease_release(struct vm *vm, vm_lease_done_fn done, void *userdata, struct error *err);
-/* `state`: of the side that released them; NULL: whoever had them. */
-int vm_lease_take(struct vm *vm, const char *state, vm_lease_done_fn done, void *userdata, struct error *err);
-
-/*
- * What the lock manager says that QEMU holds. Beside anything else; `answer` is as LEASE_INQUIRE gives it. Forgotten when the daemon
- * ends; when QEMU does, the answer is "nothing", or an error.
- */
-typedef void (*vm_lease_answer_fn)(
-	struct vm *vm, const struct lease_answer *answer, const struct error *err, void *userdata);
-int vm_lease_inquire(struct vm *vm, vm_lease_answer_fn done, void *userdata, struct error *err);
-void registry_forget_inquiries(struct registry *r);
-
-/* ---- lease-loss.c ---- */
-
-/* The VM's leases are lost: do as <on_lockfailure> says. done (may be NULL) when the guest cannot write any more. */
-int vm_lease_lost(struct vm *vm, vm_done_fn done, void *userdata, struct error *err);
-/* It was ended because it had lost its leases, and is to run again once it can have them. */
-void vm_lease_restart(struct vm *vm);
-/* Ask the lock manager whether QEMU holds all it must; if not, the leases are lost. */
-void vm_lease_verify(struct vm *vm);
-
-/* sanlock: become a host of the lockspace, in the background. */
-void registry_join_lockspace(struct registry *r);
-/* sanlock: notice when its daemon ends. Idempotent. */
-void registry_watch_leases(struct registry *r);
-void registry_close_leases(struct registry *r);
+/* What it must hold; NULL when it does not run, or runs under another lock manager than ours. Borrowed. */
+const struct lease_set *vm_get_leases(const struct vm *vm);
+enum lease_kind vm_get_lease_kind(const struct vm *vm);
+enum lease_state vm_get_lease_state(const struct vm *vm);
+/* How many of them it really holds, as the lock manager says. */
+typedef void (*vm_held_fn)(struct vm *vm, size_t n_held, const struct error *err, void *userdata);
+int vm_inquire_leases(struct vm *vm, vm_held_fn done, void *userdata, struct error *err);
+/* They are lost: do as its <on_lockfailure> says. done when the guest cannot write any more. */
+int vm_lose_leases(struct vm *vm, vm_done_fn done, void *userdata, struct error *err);

@@ -11,7 +11,7 @@
 #include "log.h"
 #include "operation.h"
 #include "resources.h"
-#include "vm-lease.h"
+#include "vm-lease-internal.h"
 
 static const char *const state_names[] = {
 	[VM_OFF] = "off",
