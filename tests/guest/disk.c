@@ -59,12 +59,12 @@ static enum block_kind record_decode(const unsigned char block[GUEST_PAGE], stru
 	return memcmp(block, expected, GUEST_PAGE) == 0 ? BLOCK_RECORD : BLOCK_DAMAGED;
 }
 
-static bool read_slot(struct disk *d, uint64_t slot, enum block_kind *ret_kind, struct record *ret)
+/* What cannot be read is damaged, too. */
+static enum block_kind read_slot(struct disk *d, uint64_t slot, struct record *ret)
 {
 	if (pread(d->fd, d->buffer, GUEST_PAGE, (off_t)(slot * GUEST_PAGE)) != GUEST_PAGE)
-		return false;
-	*ret_kind = record_decode(d->buffer, ret);
-	return true;
+		return BLOCK_DAMAGED;
+	return record_decode(d->buffer, ret);
 }
 
 void disk_init(struct disk *d, const struct settings *s, uint64_t boot_id, int console)
@@ -79,10 +79,10 @@ void disk_init(struct disk *d, const struct settings *s, uint64_t boot_id, int c
 	}
 	d->buffer = aligned_alloc(GUEST_PAGE, GUEST_PAGE);
 	for (uint64_t slot = 0; slot < SLOTS; slot++) {
-		enum block_kind kind;
 		struct record r;
+		enum block_kind kind = read_slot(d, slot, &r);
 
-		if (!read_slot(d, slot, &kind, &r) || kind == BLOCK_DAMAGED)
+		if (kind == BLOCK_DAMAGED)
 			d->errors++;
 		else if (kind == BLOCK_RECORD && r.counter > d->base)
 			d->base = r.counter;
@@ -99,7 +99,6 @@ static bool write_next(struct disk *d)
 		.monotonic_us = monotonic_us(),
 		.wall_us = wall_us()};
 	struct record back;
-	enum block_kind kind;
 	uint64_t slot = r.counter % SLOTS;
 
 	memcpy(r.magic, record_magic, sizeof r.magic);
@@ -108,7 +107,7 @@ static bool write_next(struct disk *d)
 	if (pwrite(d->fd, d->buffer, GUEST_PAGE, (off_t)(slot * GUEST_PAGE)) != GUEST_PAGE)
 		return false;
 	memset(d->buffer, 0, GUEST_PAGE);
-	if (!read_slot(d, slot, &kind, &back) || kind != BLOCK_RECORD || back.counter != r.counter)
+	if (read_slot(d, slot, &back) != BLOCK_RECORD || back.counter != r.counter)
 		return false;
 	d->counter = r.counter;
 	return true;
@@ -148,10 +147,10 @@ void disk_check(struct disk *d, struct verdict *ret)
 	for (uint64_t slot = 0; slot < SLOTS; slot++) {
 		/* the last number that belongs into this slot, if this boot wrote it */
 		uint64_t due = d->counter - (d->counter - slot) % SLOTS;
-		enum block_kind kind;
 		struct record r;
+		enum block_kind kind = read_slot(d, slot, &r);
 
-		if (!read_slot(d, slot, &kind, &r) || kind == BLOCK_DAMAGED)
+		if (kind == BLOCK_DAMAGED)
 			damaged++;
 		else if (kind == BLOCK_RECORD && r.boot_id == d->boot_id && r.counter > newest)
 			newest = r.counter;
