@@ -23,6 +23,47 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+static bool is_ascii(char c)
+{
+	return (uint8_t)c < 0x80;
+}
+
+/* How much of `text` to parse at once: up to what is not ASCII, or from there at most as far as its string goes. */
+static size_t get_run(const char *text, size_t len)
+{
+	size_t n = 0;
+
+	if (is_ascii(text[0]))
+		while (n < len && is_ascii(text[n]))
+			n++;
+	else
+		while (n < len && (uint8_t)text[n] >= ' ' && text[n] != '"' && text[n] != '\'')
+			n++;
+	return n;
+}
+
+/*
+ * json-c 0.18 takes what is not ASCII in a string for control characters (where char is signed), and being strict
+ * refuses them. Inside a string to be strict means nothing more, so it is not while such a run is fed; outside of
+ * one these bytes are refused either way.
+ */
+static json *feed(json_tokener *tok, const char *text, size_t len, size_t *ret_end)
+{
+	json *o = NULL;
+	size_t run;
+
+	*ret_end = 0;
+	for (size_t at = 0; at < len; at += run) {
+		run = get_run(text + at, len - at);
+		json_tokener_set_flags(tok, is_ascii(text[at]) ? JSON_TOKENER_STRICT : 0);
+		o = json_tokener_parse_ex(tok, text + at, (int)run);
+		*ret_end = at + json_tokener_get_parse_end(tok);
+		if (json_tokener_get_error(tok) != json_tokener_continue)
+			break;
+	}
+	return o;
+}
+
 int json_parse(const char *text, size_t len, json **ret, struct error *err)
 {
 	_cleanup_(tokener_free_p) json_tokener *tok = json_tokener_new_ex(DEPTH_MAX);
@@ -34,14 +75,14 @@ int json_parse(const char *text, size_t len, json **ret, struct error *err)
 		return error_set(err, ERROR_NO_MEMORY, "parse JSON: out of memory");
 	if (len > INT_MAX / 2)
 		return error_set(err, ERROR_INVALID_ARGUMENT, "JSON of %zu bytes is too large", len);
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
 	/* White space behind the value is cut off here: strict mode refuses anything there. */
 	while (len > 0 && is_space(text[len - 1]))
 		len--;
-	o = json_tokener_parse_ex(tok, text, (int)len);
+	if (len == 0)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "JSON ends too early");
+	o = feed(tok, text, len, &end);
 	e = json_tokener_get_error(tok);
-	end = json_tokener_get_parse_end(tok);
-	if (e == json_tokener_continue && len > 0) {
+	if (e == json_tokener_continue) {
 		/* A bare number ends only with its text. */
 		o = json_tokener_parse_ex(tok, "", 1);
 		e = json_tokener_get_error(tok);

@@ -188,7 +188,10 @@ static void test_json(void)
 	struct error err = ERROR_INIT;
 	static const char good[] =
 		" {\"a\": [1, {\"b\": \"x\"}], \"n\": -5, \"t\": true, \"u\": 18446744073709551615}\n";
-	static const char *const bad[] = {"", "{", "{} {}", "{}x", "[1,]", "{a:1}", "nul", "null"};
+	static const char foreign[] = "{\"\u00fc\":[\"\u00e9\\\"\\u00e9\\n\\\\\",\"/\xff'x\"],\"n\":1}";
+	static const char *const bad[] = {"", "{", "{} {}", "{}x", "[1,]", "{a:1}", "nul", "null", "\u00e9",
+		"\"\u00e9", "1\u00e9", "\"a\"\u00e9", "[\"\u00e9\",]", "{'\u00e9':'a'}", "[\"\u00e9\",'a']",
+		"[1 \u00e9, 'a']", "[\"\u00e9\"] /* \u00e9 */"};
 	_cleanup_(buf_fini) struct buf deep = {0};
 	int sum = 0;
 
@@ -212,6 +215,15 @@ static void test_json(void)
 		json *none = NULL;
 
 		ok(json_parse(bad[i], strlen(bad[i]), &none, &err) < 0 && !none, bad[i]);
+	}
+	{
+		_cleanup_json_ json *kept = NULL;
+		_cleanup_free_ char *again = NULL;
+
+		if (json_parse(foreign, strlen(foreign), &kept, &err) == 0)
+			again = json_format(kept);
+		is_str(again, "{\"\u00fc\":[\"\u00e9\\\"\u00e9\\n\\\\\",\"/\xff'x\"],\"n\":1}",
+			"json: what is not ASCII, or not even UTF-8, is kept");
 	}
 	for (int i = 0; i < 200; i++)
 		buf_adds(&deep, "[");
