@@ -5,6 +5,7 @@
 #include <regex.h>
 
 #include "constants.h"
+#include "frame.h"
 #include "job-params.h"
 #include "log.h"
 #include "session.h"
@@ -61,7 +62,7 @@ struct numbered {
 
 static bool_t xdr_numbered(XDR *xdrs, struct numbered *n)
 {
-	return xdr_int(xdrs, &n->callback_id) && n->message->coder(xdrs, n->message->body);
+	return xdr_int(xdrs, &n->callback_id) && coder_run(n->message->coder, xdrs, n->message->body);
 }
 
 static void send_event(struct session *s, uint32_t program, int number, xdrproc_t coder, const void *value)

@@ -43,3 +43,6 @@ void frame_encode_raw(struct buf *out, const struct rpc_header *header, const vo
  */
 int payload_decode(const void *data, size_t len, xdrproc_t coder, void *value, struct error *err);
 void payload_free(xdrproc_t coder, void *value);
+
+/* One value, in the direction of `xdrs`. No other code of ours calls a coder itself. */
+bool coder_run(xdrproc_t coder, XDR *xdrs, void *value);

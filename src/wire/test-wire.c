@@ -105,7 +105,7 @@ static size_t allocated(xdrproc_t coder, const void *data, size_t len)
 	size_t after;
 
 	xdrmem_create(&xdrs, (char *)data, (u_int)len, XDR_DECODE);
-	if (coder(&xdrs, &value))
+	if (coder_run(coder, &xdrs, &value))
 		return SIZE_MAX;
 	after = mallinfo2().uordblks + mallinfo2().hblkhd;
 	xdr_free(coder, &value);
