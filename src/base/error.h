@@ -47,10 +47,9 @@ struct error {
 	char message[ERROR_MESSAGE_MAX];
 };
 
-#define ERROR_INIT                                                                                           \
-	{                                                                                                    \
-		.code = ERROR_NONE                                                                           \
-	}
+/* clang-format off */
+#define ERROR_INIT {.code = ERROR_NONE}
+/* clang-format on */
 
 /* All return -1, so that `return error_set(...)` reads well. `err` may be NULL. Text too long is cut. */
 int error_set(struct error *err, enum error_code code, const char *fmt, ...) _printf_(3, 4);

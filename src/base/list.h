@@ -9,11 +9,10 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define LIST_INIT(l)                                                                                         \
-	{                                                                                                    \
-		.next = &(l), .prev = &(l)                                                                   \
-	}
-#define container_of(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
+/* clang-format off */
+#define LIST_INIT(l) {.next = &(l), .prev = &(l)}
+#define container_of(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
+/* clang-format on */
 
 static inline void list_init(struct list *l)
 {

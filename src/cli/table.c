@@ -9,52 +9,21 @@
 #include "commands.h"
 #include "strv.h"
 
-#define END                                                                                                  \
-	{                                                                                                    \
-		NULL, OPTION_FLAG, 0, NULL                                                                   \
-	}
-#define FLAG(name, help)                                                                                     \
-	{                                                                                                    \
-		name, OPTION_FLAG, 0, help                                                                   \
-	}
-#define OWN_FLAG(name, help)                                                                                 \
-	{                                                                                                    \
-		name, OPTION_FLAG, OPTION_OWN, help                                                          \
-	}
-#define TEXT(name, help)                                                                                     \
-	{                                                                                                    \
-		name, OPTION_STRING, 0, help                                                                 \
-	}
-#define NUMBER(name, help)                                                                                   \
-	{                                                                                                    \
-		name, OPTION_NUMBER, 0, help                                                                 \
-	}
+/* clang-format off */
+#define END {NULL, OPTION_FLAG, 0, NULL}
+#define FLAG(name, help) {name, OPTION_FLAG, 0, help}
+#define OWN_FLAG(name, help) {name, OPTION_FLAG, OPTION_OWN, help}
+#define TEXT(name, help) {name, OPTION_STRING, 0, help}
+#define NUMBER(name, help) {name, OPTION_NUMBER, 0, help}
 /* a word in its place: needed, or not */
-#define WORD(name, help)                                                                                     \
-	{                                                                                                    \
-		name, OPTION_STRING, OPTION_REQUIRED | OPTION_POSITIONAL, help                               \
-	}
-#define MAY_WORD(name, help)                                                                                 \
-	{                                                                                                    \
-		name, OPTION_STRING, OPTION_POSITIONAL, help                                                 \
-	}
+#define WORD(name, help) {name, OPTION_STRING, OPTION_REQUIRED | OPTION_POSITIONAL, help}
+#define MAY_WORD(name, help) {name, OPTION_STRING, OPTION_POSITIONAL, help}
 /* by its name, but also taken in its place */
-#define SILENT_TEXT(name, help)                                                                              \
-	{                                                                                                    \
-		name, OPTION_STRING, OPTION_POSITIONAL | OPTION_SILENT, help                                 \
-	}
-#define SILENT_NUMBER(name, help)                                                                            \
-	{                                                                                                    \
-		name, OPTION_NUMBER, OPTION_POSITIONAL | OPTION_SILENT, help                                 \
-	}
-#define WORDS(name, help)                                                                                    \
-	{                                                                                                    \
-		name, OPTION_REST, OPTION_REQUIRED | OPTION_POSITIONAL, help                                 \
-	}
-#define MAY_WORDS(name, help)                                                                                \
-	{                                                                                                    \
-		name, OPTION_REST, OPTION_POSITIONAL, help                                                   \
-	}
+#define SILENT_TEXT(name, help) {name, OPTION_STRING, OPTION_POSITIONAL | OPTION_SILENT, help}
+#define SILENT_NUMBER(name, help) {name, OPTION_NUMBER, OPTION_POSITIONAL | OPTION_SILENT, help}
+#define WORDS(name, help) {name, OPTION_REST, OPTION_REQUIRED | OPTION_POSITIONAL, help}
+#define MAY_WORDS(name, help) {name, OPTION_REST, OPTION_POSITIONAL, help}
+/* clang-format on */
 
 #define DOMAIN WORD("domain", "name, id or UUID of the VM")
 #define XPATH                                                                                                \

@@ -98,68 +98,35 @@ struct table {
 	int (*finish)(struct parse_context *c, const xmlNode *node, void *object);
 };
 
-#define TABLE(array, type, ...)                                                                              \
-	{                                                                                                    \
-		.fields = (array), .n = ARRAY_SIZE(array), .size = sizeof(type), __VA_ARGS__                 \
-	}
+/* clang-format off */
+#define TABLE(array, type, ...) {.fields = (array), .n = ARRAY_SIZE(array), .size = sizeof(type), __VA_ARGS__}
 
 /* Shorthands; T is the struct, m its member. */
-#define ATTR(T, m, n, v, ...)                                                                                \
-	{                                                                                                    \
-		.kind = FIELD_ATTR, .name = (n), .offset = offsetof(T, m), .value = (v), __VA_ARGS__         \
-	}
+#define ATTR(T, m, n, v, ...) \
+	{.kind = FIELD_ATTR, .name = (n), .offset = offsetof(T, m), .value = (v), __VA_ARGS__}
 #define ATTR_ENUM(T, m, n, e, ...) ATTR(T, m, n, VALUE_ENUM, .names = &(e), __VA_ARGS__)
-#define ATTR_CONST(n, c, ...)                                                                                \
-	{                                                                                                    \
-		.kind = FIELD_ATTR, .name = (n), .value = VALUE_CONSTANT, .constant = (c), __VA_ARGS__       \
-	}
-#define ATTR_CALL(n, s, g, ...)                                                                              \
-	{                                                                                                    \
-		.kind = FIELD_ATTR, .name = (n), .value = VALUE_CALL, .set = (s), .get = (g), __VA_ARGS__    \
-	}
+#define ATTR_CONST(n, c, ...) \
+	{.kind = FIELD_ATTR, .name = (n), .value = VALUE_CONSTANT, .constant = (c), __VA_ARGS__}
+#define ATTR_CALL(n, s, g, ...) \
+	{.kind = FIELD_ATTR, .name = (n), .value = VALUE_CALL, .set = (s), .get = (g), __VA_ARGS__}
 /* .set stores a string in member m. */
 #define ATTR_OWNED(T, m, n, s, g, ...)                                                                       \
 	ATTR_CALL(n, s, g, .offset = offsetof(T, m), .flags = FIELD_OWNED | FIELD_HOST, __VA_ARGS__)
-#define ATTR_DROPPED(n, ...)                                                                                 \
-	{                                                                                                    \
-		.kind = FIELD_ATTR, .name = (n), .value = VALUE_DROPPED, __VA_ARGS__                         \
-	}
-#define TEXT(T, m, v, ...)                                                                                   \
-	{                                                                                                    \
-		.kind = FIELD_TEXT, .offset = offsetof(T, m), .value = (v), __VA_ARGS__                      \
-	}
-#define CHILD(T, m, n, v, ...)                                                                               \
-	{                                                                                                    \
-		.kind = FIELD_CHILD, .name = (n), .offset = offsetof(T, m), .value = (v), __VA_ARGS__        \
-	}
-#define FLAG(T, m, n, ...)                                                                                   \
-	{                                                                                                    \
-		.kind = FIELD_FLAG, .name = (n), .offset = offsetof(T, m), .value = VALUE_BOOL, __VA_ARGS__  \
-	}
-#define GROUP(n, t, ...)                                                                                     \
-	{                                                                                                    \
-		.kind = FIELD_GROUP, .name = (n), .table = &(t), __VA_ARGS__                                 \
-	}
-#define INCLUDE(t, ...)                                                                                      \
-	{                                                                                                    \
-		.kind = FIELD_INLINE, .table = &(t), __VA_ARGS__                                             \
-	}
-#define INLINE(T, m, t)                                                                                      \
-	{                                                                                                    \
-		.kind = FIELD_INLINE, .offset = offsetof(T, m), .table = &(t)                                \
-	}
-#define OBJECT(T, m, n, t, ...)                                                                              \
-	{                                                                                                    \
-		.kind = FIELD_OBJECT, .name = (n), .offset = offsetof(T, m), .table = &(t), __VA_ARGS__      \
-	}
-#define LIST(T, m, n, t, ...)                                                                                \
-	{                                                                                                    \
-		.kind = FIELD_LIST, .name = (n), .offset = offsetof(T, m), .table = &(t), __VA_ARGS__        \
-	}
-#define CUSTOM(n, p, f, ...)                                                                                 \
-	{                                                                                                    \
-		.kind = FIELD_CUSTOM, .name = (n), .parse = (p), .format = (f), __VA_ARGS__                  \
-	}
+#define ATTR_DROPPED(n, ...) {.kind = FIELD_ATTR, .name = (n), .value = VALUE_DROPPED, __VA_ARGS__}
+#define TEXT(T, m, v, ...) {.kind = FIELD_TEXT, .offset = offsetof(T, m), .value = (v), __VA_ARGS__}
+#define CHILD(T, m, n, v, ...) \
+	{.kind = FIELD_CHILD, .name = (n), .offset = offsetof(T, m), .value = (v), __VA_ARGS__}
+#define FLAG(T, m, n, ...) \
+	{.kind = FIELD_FLAG, .name = (n), .offset = offsetof(T, m), .value = VALUE_BOOL, __VA_ARGS__}
+#define GROUP(n, t, ...) {.kind = FIELD_GROUP, .name = (n), .table = &(t), __VA_ARGS__}
+#define INCLUDE(t, ...) {.kind = FIELD_INLINE, .table = &(t), __VA_ARGS__}
+#define INLINE(T, m, t) {.kind = FIELD_INLINE, .offset = offsetof(T, m), .table = &(t)}
+#define OBJECT(T, m, n, t, ...) \
+	{.kind = FIELD_OBJECT, .name = (n), .offset = offsetof(T, m), .table = &(t), __VA_ARGS__}
+#define LIST(T, m, n, t, ...) \
+	{.kind = FIELD_LIST, .name = (n), .offset = offsetof(T, m), .table = &(t), __VA_ARGS__}
+#define CUSTOM(n, p, f, ...) {.kind = FIELD_CUSTOM, .name = (n), .parse = (p), .format = (f), __VA_ARGS__}
+/* clang-format on */
 /* Writes to member m. */
 #define CUSTOM_OWNED(T, m, n, p, f)                                                                          \
 	CUSTOM(n, p, f, .offset = offsetof(T, m), .flags = FIELD_OWNED | FIELD_HOST)

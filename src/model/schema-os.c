@@ -199,11 +199,11 @@ static const struct field state_fields[] = {
 };
 static const struct table state_table = TABLE(state_fields, enum tristate, .finish = state_finish);
 
-#define FEATURE(member, word)                                                                                \
-	{                                                                                                    \
-		.kind = FIELD_FLAG, .name = (word), .offset = offsetof(struct domain_features, member),      \
-		.value = VALUE_ON_OFF                                                                        \
-	}
+/* clang-format off */
+#define FEATURE(member, word) \
+	{.kind = FIELD_FLAG, .name = (word), .offset = offsetof(struct domain_features, member), \
+		.value = VALUE_ON_OFF}
+/* clang-format on */
 #define STATE(member, word) GROUP(word, state_table, .offset = offsetof(struct domain_features, member))
 
 static int hyperv_mode_set(struct parse_context *c, const xmlNode *node, void *object, const char *text)

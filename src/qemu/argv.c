@@ -233,7 +233,7 @@ static int check_basics(struct argv *a)
 
 static int build(struct argv *a)
 {
-	static int (*const devices[])(struct argv * a) = {argv_iommu, argv_controllers, argv_hubs, argv_disks,
+	static int (*const devices[])(struct argv *) = {argv_iommu, argv_controllers, argv_hubs, argv_disks,
 		argv_nics, argv_chardevs, argv_tpm, argv_inputs, argv_graphics, argv_videos, argv_watchdogs,
 		argv_memballoon, argv_rngs, argv_panics, argv_vsock};
 

@@ -13,12 +13,11 @@
 #define RET(type)				     (xdrproc_t) xdr_##type
 #define NO_RET					     NULL
 #define PROCEDURE(number, access, args, ret, handle) ROW(number, #number, access, args, ret, handle)
-#define ROW(number, name, access, args_size, args, ret, handle)                                              \
-	{                                                                                                    \
-		number, args_size, ACCESS_##access, name, args, ret, handle                                  \
-	}
 
 /* clang-format off */
+#define ROW(number, name, access, args_size, args, ret, handle) \
+	{number, args_size, ACCESS_##access, name, args, ret, handle}
+
 static const struct procedure remote_procedures[] = {
 	PROCEDURE(RPC_CONNECT_OPEN, ALWAYS, ARGS(rpc_connect_open_args), NO_RET, handle_connect_open),
 	PROCEDURE(RPC_CONNECT_CLOSE, ALWAYS, NO_ARGS, NO_RET, handle_connect_close),

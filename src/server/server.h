@@ -31,11 +31,11 @@ struct server_settings {
 	const char *uri; /* answer to CONNECT_GET_URI: "qemu:///system" */
 };
 
-#define SERVER_SETTINGS_DEFAULT                                                                              \
-	{                                                                                                    \
-		.max_clients = 5000, .max_client_requests = 5, .keepalive_interval = 5,                      \
-		.keepalive_count = 5, .uri = "qemu:///system"                                                \
-	}
+/* clang-format off */
+#define SERVER_SETTINGS_DEFAULT \
+	{.max_clients = 5000, .max_client_requests = 5, .keepalive_interval = 5, .keepalive_count = 5, \
+		.uri = "qemu:///system"}
+/* clang-format on */
 
 /* Listen. Settings are copied. Takes the registry's event handler; the registry must outlive the server. */
 int server_open(sd_event *loop, struct registry *registry, const struct server_settings *settings,

@@ -335,9 +335,9 @@ static void test_short_stream(enum image_format format)
 	_cleanup_close_ int fd = new_file(false);
 	_cleanup_(buf_fini) struct buf in = {0};
 	struct error err = ERROR_INIT;
+	char nothing[] = "";
 
-	okf(save_to(fd, format, false, &(struct buf){.data = (char *)(uintptr_t) "", .len = 0}, true, &err) <
-			0,
+	okf(save_to(fd, format, false, &(struct buf){.data = nothing}, true, &err) < 0,
 		"%s: an empty stream is refused: %s", image_format_name(format), err.message);
 	if (format != IMAGE_FORMAT_SPARSE)
 		return;

@@ -156,7 +156,9 @@ static int send_start(struct transfer *t, const struct transfer_options *o, stru
 	if (m.threads == 0) {
 		long n = sysconf(_SC_NPROCESSORS_ONLN);
 
-		m.threads = n < 1 ? 1 : n > (long)THREADS_MAX ? THREADS_MAX : (uint32_t)n;
+		m.threads = THREADS_MAX;
+		if (n < (long)THREADS_MAX)
+			m.threads = n < 1 ? 1 : (uint32_t)n;
 	}
 	if (m.threads > THREADS_LIMIT)
 		m.threads = THREADS_LIMIT;

@@ -223,20 +223,17 @@ void start_operation_release(struct operation *op)
 	free(start->image_path);
 }
 
+/* clang-format off */
 /* Durable only where files of the user are moved: a host that lost power has lost the QEMUs anyway. */
-#define OPERATION(name_, verb_, kind_, steps_, commit_, durable_, committed_)                                \
-	{                                                                                                    \
-		.job = {.name = name_,                                                                       \
-			.steps = steps_,                                                                     \
-			.n_steps = ARRAY_SIZE(steps_),                                                       \
-			.commit = commit_,                                                                   \
-			.durable = durable_,                                                                 \
-			.committed = committed_,                                                             \
-			.cancel = cancel},                                                                   \
-		.verb = verb_, .kind = kind_, .size = sizeof(struct start_operation), .encode = encode,      \
-		.decode = decode, .finished = finished, .fill_info = load_fill_info,                         \
-		.release = start_operation_release,                                                          \
+#define OPERATION(name_, verb_, kind_, steps_, commit_, durable_, committed_) \
+	{ \
+		.job = {.name = name_, .steps = steps_, .n_steps = ARRAY_SIZE(steps_), .commit = commit_, \
+			.durable = durable_, .committed = committed_, .cancel = cancel}, \
+		.verb = verb_, .kind = kind_, .size = sizeof(struct start_operation), \
+		.encode = encode, .decode = decode, .finished = finished, .fill_info = load_fill_info, \
+		.release = start_operation_release, \
 	}
+/* clang-format on */
 
 const struct operation_type start_operation_type =
 	OPERATION("start", "start", VM_JOB_START, start_steps, START_COMMIT, false, NULL);
