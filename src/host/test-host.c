@@ -307,6 +307,7 @@ int main(void)
 	struct qemu_capabilities *caps = load_golden("capabilities-10.0.json");
 	struct error err = ERROR_INIT;
 	struct host *h = NULL;
+	int tmp;
 
 	if (!mkdtemp(root) || host_open(root, &h, &err) < 0)
 		BAIL_OUT("%s", err.message);
@@ -322,6 +323,8 @@ int main(void)
 	capabilities_free(caps);
 	host_close(h);
 	close(root_fd);
-	dir_remove(AT_FDCWD, root, NULL);
+	tmp = open("/tmp", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	is_int(dir_remove(tmp, root + strlen("/tmp/"), &err), 0, "own traces removed");
+	close(tmp);
 	return done_testing();
 }
