@@ -2,119 +2,44 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What one sees of a guest and of the host: events, consoles, statistics, lists, XML; and how virsh hears "unsupported"."""
 
-import os
-import pty
 import re
-import select
-import time
 import unittest
 
 import harness
-
-
-class Terminal:
-    """A program on a terminal of its own."""
-
-    def __init__(self, command):
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.execvp(command[0], command)
-        self.seen = b""
-
-    def send(self, data):
-        os.write(self.fd, data)
-
-    def expect(self, pattern, timeout=30):
-        deadline = time.monotonic() + timeout * harness.SLOW
-        while not re.search(pattern, self.seen):
-            if time.monotonic() > deadline:
-                raise AssertionError(f"no {pattern!r} in {self.seen[-500:]!r}")
-            if select.select([self.fd], [], [], 0.2)[0]:
-                try:
-                    self.seen += os.read(self.fd, 65536)
-                except OSError as error:
-                    raise AssertionError(f"it ended before {pattern!r}: {self.seen[-500:]!r}") from error
-
-    def finish(self):
-        """Read until it ends; its exit status."""
-        while True:
-            try:
-                if not os.read(self.fd, 65536):
-                    break
-            except OSError:
-                break
-        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        os.close(self.fd)
-        return status
+from terminal import Listener, Terminal
 
 
 class Events(harness.DaemonTest):
-    def listen(self, *options):
-        """`virsh event` on a terminal, so that it writes each line when it happens."""
-        terminal = Terminal(self.virsh.command("event", "--loop", *options))
-        self.addCleanup(self.end, terminal)
-        return terminal
-
-    def end(self, terminal):
-        try:
-            os.kill(terminal.pid, 9)
-            terminal.finish()
-        except (ProcessLookupError, ChildProcessError, OSError):
-            pass
-
-    def expect_lifecycle(self, terminal, name, *words):
-        for word in words:
-            with self.subTest(event=word):
-                terminal.expect(rf"event 'lifecycle' for domain '{name}': {word}".encode())
-
     def test_lifecycle(self):
-        guest = self.sector()
-        terminal = self.listen("--all")
-        # registered when an event comes through: define until one does
-        harness.wait_for(lambda: self.defined_event(guest, terminal), "the listener hears of a definition")
+        guest, events = self.sector(), Listener(self)
+        guest.define()
+        events.lifecycle(guest.name, "Defined Added")
         self.virsh("start", guest.name)
-        self.expect_lifecycle(terminal, guest.name, "Started Booted")
+        events.lifecycle(guest.name, "Started Booted")
         guest.wait_count(5)
         self.virsh("suspend", guest.name)
-        self.expect_lifecycle(terminal, guest.name, "Suspended Paused")
+        events.lifecycle(guest.name, "Suspended Paused")
         self.virsh("resume", guest.name)
-        self.expect_lifecycle(terminal, guest.name, "Resumed Unpaused")
+        events.lifecycle(guest.name, "Resumed Unpaused")
         self.virsh("managedsave", guest.name)
-        self.expect_lifecycle(terminal, guest.name, "Stopped Saved")
+        events.lifecycle(guest.name, "Stopped Saved")
         self.virsh("start", guest.name)
-        self.expect_lifecycle(terminal, guest.name, "Started Restored")
+        events.lifecycle(guest.name, "Started Restored")
         self.virsh("destroy", guest.name)
-        self.expect_lifecycle(terminal, guest.name, "Stopped Destroyed")
+        events.lifecycle(guest.name, "Stopped Destroyed")
         self.virsh("undefine", guest.name)
-        self.expect_lifecycle(terminal, guest.name, "Undefined Removed")
-
-    def defined_event(self, guest, terminal):
-        guest.define()
-        if select.select([terminal.fd], [], [], 0.5)[0]:
-            terminal.seen += os.read(terminal.fd, 65536)
-        return b"Defined" in terminal.seen
+        events.lifecycle(guest.name, "Undefined Removed")
 
     def test_shutdown_and_reboot(self):
-        guest = self.linux(arguments="gw.mem=4").define()
+        guest, events = self.linux(arguments="gw.mem=4").define(), Listener(self)
         self.virsh("start", guest.name)
         guest.wait_count()
-        terminal = self.listen("--all")
-        terminal_ready = harness.wait_for(lambda: self.suspend_event(guest, terminal), "the listener hears a suspend")
-        self.assertTrue(terminal_ready)
-        guest.wait_count(guest.last())
         self.virsh("reset", guest.name)
-        terminal.expect(rb"event 'reboot' for domain 'guest'")
+        events.event("reboot", guest.name)
         harness.wait_for(lambda: guest.boots() == 2, "it boots again")
         guest.wait_count()
         self.virsh("shutdown", guest.name)
-        self.expect_lifecycle(terminal, guest.name, "Shutdown Finished", "Stopped Shutdown")
-
-    def suspend_event(self, guest, terminal):
-        self.virsh("suspend", guest.name)
-        self.virsh("resume", guest.name)
-        if select.select([terminal.fd], [], [], 0.5)[0]:
-            terminal.seen += os.read(terminal.fd, 65536)
-        return b"Suspended" in terminal.seen
+        events.lifecycle(guest.name, "Shutdown Finished after guest request", "Stopped Shutdown")
 
 
 class Console(harness.DaemonTest):
@@ -134,7 +59,7 @@ class Console(harness.DaemonTest):
         self.assertRegex(self.console_refused(guest), rb"(?i)active console session")
         second = Terminal(self.virsh.command("console", guest.name, "--force"))
         second.expect(rb"T \d+ \d+ \d+")
-        self.end(terminal)
+        terminal.end()
         second.send(b"check-memory\n")
         second.expect(rb"R check-memory ok")
         second.send(b"\x1d")
@@ -145,16 +70,8 @@ class Console(harness.DaemonTest):
         terminal = Terminal(self.virsh.command("console", guest.name))
         terminal.expect(rb"error:")
         seen = terminal.seen
-        self.end(terminal)
+        terminal.end()
         return seen
-
-    @staticmethod
-    def end(terminal):
-        try:
-            os.kill(terminal.pid, 9)
-        except ProcessLookupError:
-            pass
-        terminal.finish()
 
 
 class Figures(harness.DaemonTest):
