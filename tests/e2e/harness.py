@@ -120,11 +120,16 @@ def end_everything(root):
 # ---- the daemon ----
 
 class Daemon:
-    """godwitd --root DIR in the foreground."""
+    """godwitd --root DIR in the foreground.
 
-    def __init__(self, root, config="", program=GODWITD):
+    `prefix` is put before its command line, to run it elsewhere, as in a host of lease_hosts.py; it must end in an exec,
+    so that `process` is the daemon itself.
+    """
+
+    def __init__(self, root, config="", program=GODWITD, prefix=()):
         self.root = pathlib.Path(root)
         self.program = pathlib.Path(program)
+        self.prefix = list(map(str, prefix))
         self.process = None
         self.stderr_path = self.root / "godwitd.stderr"
         self.environment = {}
@@ -148,7 +153,7 @@ class Daemon:
         complete = {**os.environ, "GODWIT_TEST_ROOT": str(self.root), **self.environment, **environment}
         complete.pop("NOTIFY_SOCKET", None)
         with open(self.stderr_path, "ab") as err:
-            self.process = subprocess.Popen([str(self.program), "--root", str(self.root)], env=complete,
+            self.process = subprocess.Popen([*self.prefix, str(self.program), "--root", str(self.root)], env=complete,
                                             stdin=subprocess.DEVNULL, stdout=err, stderr=err)
 
     def answers(self):
