@@ -9,7 +9,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 
 #include "file.h"
 #include "log.h"
@@ -125,9 +124,16 @@ static void monitor_ready(struct vm *vm)
 static void give_up(struct vm *vm)
 {
 	vm->process_ended = vm->monitor_ended = true;
-	vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_CRASHED};
-	vm->stop_detail = STOPPED_FAILED;
 	recover_job(vm);
+}
+
+/* What it will have been when it turns out to be gone, or goes before it can be asked. */
+static void expect_end(struct vm *vm)
+{
+	bool shut_down = vm->status.state == DOMAIN_SHUTDOWN;
+
+	vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, shut_down ? SHUTOFF_SHUTDOWN : SHUTOFF_CRASHED};
+	vm->stop_detail = shut_down ? STOPPED_SHUTDOWN : STOPPED_FAILED;
 }
 
 static void adopt(struct registry *r, const char *directory)
@@ -146,8 +152,7 @@ static void adopt(struct registry *r, const char *directory)
 	if (vm->id > r->last_id)
 		r->last_id = vm->id;
 	vm->state = VM_STARTING;
-	vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_CRASHED};
-	vm->stop_detail = STOPPED_FAILED;
+	expect_end(vm);
 	resources_adopt(vm);
 	if (process_adopt(r->loop, pid, start_time, vm_on_process_exit, vm, &vm->process, &err) < 0) {
 		give_up(vm);
@@ -155,9 +160,10 @@ static void adopt(struct registry *r, const char *directory)
 	}
 	vm->on_monitor_ready = monitor_ready;
 	if (vm_connect_monitor(vm, &err) < 0) {
-		log_write(LOG_LEVEL_ERROR, vm->name, NULL, "%s", err.message);
+		/* Most likely it is just ending. */
+		log_write(LOG_LEVEL_WARNING, vm->name, NULL, "%s", err.message);
 		vm->monitor_ended = true;
-		vm_stop_process(vm, SIGKILL, SHUTOFF_CRASHED, STOPPED_FAILED);
+		vm_kill_later(vm);
 		recover_job(vm);
 	}
 }

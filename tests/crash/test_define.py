@@ -39,11 +39,13 @@ class Shutdown(harness.DaemonTest):
                 guest.console.unlink(missing_ok=True)
                 self.virsh("start", guest.name)
                 guest.wait_count()
-                self.virsh("shutdown", guest.name)
+                # The daemon may die before virsh has said goodbye, which then dies of that.
+                self.virsh.run("shutdown", guest.name)
                 self.assertEqual(self.daemon.process.wait(60 * harness.SLOW), -signal.SIGKILL)
                 self.daemon.process = None
                 self.daemon.start()
                 guest.wait_state("shut off")
+                self.assertEqual(guest.reason(), "shut off (shutdown)")
                 harness.wait_for(lambda: harness.qemus_of(self.root) == [], "QEMU is gone")
                 self.assertEqual(os.listdir(self.root / "run/vm"), [])
 
