@@ -4,6 +4,7 @@
 
 #include <signal.h>
 
+#include "fault.h"
 #include "json.h"
 #include "lease-driver.h"
 #include "process.h"
@@ -147,9 +148,10 @@ int lease_take_here(struct lease_set *set, bool hold, struct error *err)
 
 	if (set->items.n == 0)
 		return 0;
-	if (driver->prepare(set, err) < 0)
+	if (driver->prepare(set, err) < 0 || (hold && driver->acquire(set, 0, NULL, err) < 0))
 		return -1;
-	return hold ? driver->acquire(set, 0, NULL, err) : 0;
+	fault_point("lease-taken");
+	return 0;
 }
 
 struct lease_request {

@@ -14,6 +14,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 import harness  # noqa: E402
+import leases  # noqa: E402
 import points  # noqa: E402
 
 FORWARD = ("begun", "done")
@@ -47,6 +48,11 @@ class Case:
         """QEMU was killed at a point of `step`; the daemon went on."""
         raise NotImplementedError
 
+    def check_as_before(self):
+        """A helper was killed; nothing has changed."""
+        self.test.assertTrue(self.is_running(), "it runs as before")
+        self.goes_on()
+
     # what cases share
 
     def goes_on(self):
@@ -79,6 +85,9 @@ class Start(Case):
     def check_qemu_killed(self, step, job):
         if not self.is_running():
             self.boots()
+
+    def check_as_before(self):
+        self.test.assertFalse(self.is_running(), "it is off as before")
 
 
 class Save(Case):
@@ -272,12 +281,13 @@ CASES = {"start": [Start], "save": [Save, SaveOver, ManagedSave], "start-managed
          "undefine": [Undefine], "define": [Define, Redefine],
          # The daemon dies long after the call was answered, when the guest obeys: test_define.py has its own test of these.
          "shutdown": []}
-# Who dies is the helper, not the daemon; its death is an ordinary error.
-HELPER_POINTS = {"io-streamed": Save, "io-committed": Save}
+# Who dies is a helper, or the child that is to become QEMU, not the daemon; its death is an ordinary error.
+HELPER_POINTS = {"io-streamed": Save, "io-committed": Save, "lease-taken": Start}
 
 
 class Crash(harness.DaemonTest):
     autostart = False
+    config = 'lock_manager = "lockd"\n'
 
     def begin(self, make, point):
         """Bring about everything before the operation, then a daemon that will die at `point`."""
@@ -304,6 +314,9 @@ class Crash(harness.DaemonTest):
         active = self.virsh("list", "--name").split()
         harness.wait_for(lambda: len(harness.qemus_of(self.root)) == len(active), f"as many QEMUs as running VMs: {active}, "
                          f"{harness.processes_of(self.root)}", 20)
+        disk = self.root / "sector.img"
+        if disk.exists():
+            self.assertEqual(leases.holders(disk), harness.qemus_of(self.root), "each QEMU, and nobody else, holds its lease")
 
     def daemon_dies(self, make, point):
         case = self.begin(make, point)
@@ -342,14 +355,13 @@ class Crash(harness.DaemonTest):
         self.check_alive()
 
     def helper_dies(self, make, point):
-        """godwit-io inherits the daemon's environment; the daemon knows no point of this name."""
+        """Helpers inherit the daemon's environment; the daemon itself does not come to a point of this name."""
         case = self.begin(make, point)
         client = case.virsh.run(*case.command())
         self.assertNotEqual(client.returncode, 0)
         self.check_alive()
         self.wait_at_rest()
-        self.assertTrue(case.is_running(), "it runs as before")
-        case.goes_on()
+        case.check_as_before()
         self.daemon.restart()
         case.check()
 
@@ -381,7 +393,10 @@ def job_tests(target, job, make):
 
 
 def operation_of(point):
-    return "save" if point in HELPER_POINTS else point.split("/")[0]
+    """The operation in which it is met; of a helper's, the first that its case stands for."""
+    if point in HELPER_POINTS:
+        return next(operation for operation, makes in CASES.items() if HELPER_POINTS[point] in makes)
+    return point.split("/")[0]
 
 
 def check_complete():
