@@ -3,7 +3,7 @@
  * What QEMU tells, and what becomes of it.
  *
  * Run states follow QEMU's STOP and RESUME events alone; whoever causes one says beforehand why (pause_reason,
- * resume_reason). The end has two parts, the process's exit and the monitor's last byte, in either order; only when both are in is the VM off,
+ * resume_reason). When nobody did, QEMU stopped by itself and is asked. The end has two parts, the process's exit and the monitor's last byte, in either order; only when both are in is the VM off,
  * so that an event written just before the exit still counts.
  */
 #include "monitor.h"
@@ -186,7 +186,7 @@ void vm_stop_process(struct vm *vm, int sig, int shutoff_reason, int stopped_det
 
 /* ---- run state ---- */
 
-static void on_stop(struct vm *vm, json *data)
+static void become_paused(struct vm *vm)
 {
 	static const int details[] = {
 		[PAUSED_IOERROR] = SUSPENDED_IOERROR,
@@ -194,14 +194,39 @@ static void on_stop(struct vm *vm, json *data)
 		[PAUSED_STARTING_UP] = SUSPENDED_PAUSED,
 	};
 
-	if (vm->state != VM_RUNNING)
-		return;
 	vm_set_state(vm, VM_PAUSED, vm->pause_reason == PAUSED_CRASHED ? DOMAIN_CRASHED : DOMAIN_PAUSED,
 		vm->pause_reason == PAUSED_CRASHED ? CRASHED_PANICKED : vm->pause_reason);
 	vm_emit_lifecycle(vm, vm->pause_reason == PAUSED_CRASHED ? EVENT_CRASHED : EVENT_SUSPENDED,
 		details[vm->pause_reason]);
 	vm->pause_reason = PAUSED_UNKNOWN;
 	status_write(vm, NULL);
+}
+
+static void stop_explained(struct qmp *q, json *ret, const struct error *err, void *userdata)
+{
+	struct vm *vm = userdata;
+	const char *status;
+
+	/* An error means that its end is on the way. */
+	if (err || vm->state != VM_RUNNING || json_get_bool(ret, "running", false))
+		return;
+	status = json_get_string(ret, "status");
+	if (vm->pause_reason == PAUSED_UNKNOWN)
+		vm->pause_reason = streq(status, "io-error")   ? PAUSED_IOERROR
+				   : streq(status, "watchdog") ? PAUSED_WATCHDOG
+							       : PAUSED_UNKNOWN;
+	become_paused(vm);
+}
+
+static void on_stop(struct vm *vm, json *data)
+{
+	if (vm->state != VM_RUNNING)
+		return;
+	/* The event that has the reason may come behind this one: QEMU holds BLOCK_IO_ERROR back to one a second. */
+	if (vm->pause_reason == PAUSED_UNKNOWN)
+		qmp_command(vm->qmp, "query-status", NULL, -1, 0, stop_explained, vm);
+	else
+		become_paused(vm);
 }
 
 static void on_resume(struct vm *vm, json *data)
@@ -307,8 +332,6 @@ static void on_watchdog(struct vm *vm, json *data)
 {
 	int action = watchdog_action(json_get_string(data, "action"));
 
-	if (action == 1)
-		vm->pause_reason = PAUSED_WATCHDOG;
 	registry_emit(vm->registry,
 		&(struct vm_event){.type = VM_EVENT_WATCHDOG, .vm = vm, .watchdog = {.action = action}});
 }
@@ -344,8 +367,6 @@ static void on_io_error(struct vm *vm, json *data)
 	const struct disk *disk = find_disk(vm->live, alias);
 	bool stops = streq(action, "stop");
 
-	if (stops)
-		vm->pause_reason = PAUSED_IOERROR;
 	log_write(LOG_LEVEL_ERROR, vm->name, NULL, "vm %s: I/O error on disk %s%s%s", vm->name, alias,
 		stops ? ", guest stopped: " : ": ", json_get_string(data, "reason") ?: "no reason given");
 	registry_emit(

@@ -133,6 +133,7 @@ class Daemon:
         self.process = None
         self.stderr_path = self.root / "godwitd.stderr"
         self.environment = {}
+        self.prefix = []  # a program that becomes the daemon, and its arguments
         (self.root / "etc").mkdir(parents=True, exist_ok=True)
         if config:
             (self.root / "etc/godwit.conf").write_text(config)
@@ -235,6 +236,12 @@ def need_reference(test):
         test.skipTest("the reference libvirtd needs root")
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
         test.skipTest("no mount namespaces here")
+
+
+def unshare(*namespaces):
+    """The command that runs another in its own namespaces ("--net"), with root's power over them; None where that is refused."""
+    command = ["unshare", *namespaces, *([] if IS_ROOT else ["--map-root-user"])]
+    return command if subprocess.run([*command, "true"], capture_output=True).returncode == 0 else None
 
 
 class Virsh:
@@ -410,10 +417,13 @@ class LinuxGuest(Guest):
     <kernel>{self.files}/vmlinuz</kernel><initrd>{self.files}/initrd.img</initrd>
     <cmdline>{LINUX_ARGUMENTS} {self.arguments}</cmdline></os>"""
 
+    def disks_xml(self):
+        return f"""<disk type='file' device='disk'><driver name='qemu' type='raw'/>
+      <source file='{self.disk}'/><target dev='vda' bus='virtio'/></disk>"""
+
     def devices_xml(self):
         interface = "<interface type='user'><model type='virtio'/></interface>" if self.network else ""
-        return f"""<disk type='file' device='disk'><driver name='qemu' type='raw'/>
-      <source file='{self.disk}'/><target dev='vda' bus='virtio'/></disk>
+        return f"""{self.disks_xml()}
     <channel type='unix'><source mode='bind' path='{self.channel}'/><target type='virtio' name='{CHANNEL}'/></channel>
     <controller type='usb' model='none'/>
     {interface}

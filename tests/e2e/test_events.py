@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What happens inside a guest as those outside hear of it: watchdogs that bark, disks that fail, memory given and taken."""
 
+import os
+import pathlib
+import re
 import shutil
-import subprocess
 import unittest
 
 import harness
@@ -83,6 +85,86 @@ class Watchdog(harness.DaemonTest):
                 self.assertEqual(guest.state(), "running")
                 self.virsh("destroy", guest.name)
                 guest.console.unlink()
+
+
+class PolicyGuest(harness.LinuxGuest):
+    policy = ""
+
+    def prepare(self):
+        pass
+
+    def disks_xml(self):
+        return super().disks_xml().replace("type='raw'", f"type='raw' {self.policy}")
+
+
+class FailingDisk(harness.DaemonTest):
+    """A disk image on a file system that is full, in a mount namespace of the daemon's."""
+
+    autostart = False
+    ROOM = 64 << 10  # for the guest's first records
+
+    def setUp(self):
+        super().setUp()
+        prefix = harness.unshare("--mount")
+        if not prefix:
+            self.skipTest("no mount namespaces here")
+        small = self.root / "small"
+        small.mkdir()
+        mount = 'mount -t tmpfs -o size=8m,mode=755 none "$1" && shift && exec "$@"'
+        self.daemon.prefix = [*prefix, "sh", "-c", mount, "sh", str(small)]
+        self.daemon.start()
+        # as the daemon sees it, seen from here
+        self.small = pathlib.Path(f"/proc/{self.daemon.process.pid}/root{small}")
+        self.guest = PolicyGuest(self.root, self.virsh, arguments="gw.mem=4")
+        self.guest.disk = small / "guest.img"
+
+    def fill(self):
+        with open(self.small / "guest.img", "wb") as f:
+            f.truncate(4 << 20)
+        room = os.statvfs(self.small)
+        with open(self.small / "filler", "wb") as f:
+            f.write(bytes(room.f_bavail * room.f_frsize - self.ROOM))
+
+    def start(self, policy):
+        self.fill()
+        self.guest.policy = policy
+        self.guest.define()
+        events = Listener(self)
+        self.virsh("start", self.guest.name)
+        return events
+
+    def expect_stop(self, events):
+        where = rf"{re.escape(str(self.guest.disk))} \(virtio-disk0\) pause"
+        events.event("io-error", self.guest.name, where)
+        events.event("io-error", self.guest.name, where + " due to enospc")
+        events.lifecycle(self.guest.name, "Suspended I/O Error")
+        self.assertEqual(self.guest.reason(), "paused (I/O error)")
+        self.assertEqual(self.virsh("domblkerror", self.guest.name), "vda: no space")
+
+    def test_stops_and_goes_on(self):
+        events = self.start("error_policy='enospace'")
+        self.expect_stop(events)
+        last = self.guest.wait_still()
+        # once more, for nothing has changed
+        self.virsh("resume", self.guest.name)
+        events.lifecycle(self.guest.name, "Resumed Unpaused", "Suspended I/O Error")
+        self.assertEqual(self.guest.reason(), "paused (I/O error)")
+        # the write that failed is part of the state that is saved
+        image = self.root / "image"
+        self.virsh("save", self.guest.name, image)
+        (self.small / "filler").unlink()
+        self.virsh("restore", image)
+        self.assertEqual(self.guest.state(), "paused")
+        self.virsh("resume", self.guest.name)
+        self.guest.wait_count(last)
+        self.guest.check()
+        self.assertIn("No errors found", self.virsh("domblkerror", self.guest.name))
+
+    def test_reported_to_the_guest(self):
+        events = self.start("error_policy='report'")
+        events.event("io-error", self.guest.name, rf"{re.escape(str(self.guest.disk))} \(virtio-disk0\) report")
+        harness.wait_for(lambda: b"E disk" in self.guest.console_bytes(), "the guest hears of it")
+        self.assertEqual(self.guest.state(), "running")
 
 
 if __name__ == "__main__":
