@@ -118,6 +118,7 @@ static void status_replied(struct qmp *q, json *ret, const struct error *err, vo
 static void monitor_ready(struct vm *vm)
 {
 	vm->on_monitor_ready = NULL;
+	vm_ask_balloon(vm);
 	qmp_command(vm->qmp, "query-status", NULL, -1, 0, status_replied, vm);
 }
 

@@ -91,7 +91,6 @@ static int prepare_with(
 	if (check_host(vm->live, err) < 0 || vm_lease_plan(vm, err) < 0)
 		return -1;
 	vm->live->id = vm->id = ++vm->registry->last_id;
-	vm->balloon_kib = vm->live->current_memory_kib;
 	if (make_run_dir(vm, err) < 0 || resources_acquire(vm, start->reset_nvram, err) < 0 ||
 		listen_for_monitor(start, err) < 0)
 		return -1;
@@ -402,6 +401,8 @@ enum step_result launch_configure(struct job *job, void *context, struct error *
 		error_set(err, ERROR_OPERATION_FAILED, "QEMU is gone");
 		return STEP_FAILED;
 	}
+	if (start->image_path)
+		vm_ask_balloon(start->op.vm); /* the document may be somebody else's */
 	tell(start, "query-chardev", NULL, chardevs_replied);
 	VEC_FOREACH (nic, &d->nics) {
 		if (nic->link == TRISTATE_OFF)

@@ -380,12 +380,34 @@ static void on_io_error(struct vm *vm, json *data)
 										  : 0}});
 }
 
+/* It stands in the live document, and so in images and in the status, as libvirt has it. */
+static void take_balloon(struct vm *vm, json *data)
+{
+	uint64_t kib = json_get_uint(data, "actual", 0) / 1024;
+
+	if (kib > 0 && kib <= vm->live->memory_kib)
+		vm->live->current_memory_kib = kib;
+}
+
+static void balloon_told(struct qmp *q, json *ret, const struct error *err, void *userdata)
+{
+	if (!err)
+		take_balloon(userdata, ret);
+}
+
+void vm_ask_balloon(struct vm *vm)
+{
+	if (vm->live->memballoon && vm->live->memballoon->model != MEMBALLOON_NONE)
+		qmp_command(vm->qmp, "query-balloon", NULL, -1, 0, balloon_told, vm);
+}
+
 static void on_balloon(struct vm *vm, json *data)
 {
-	vm->balloon_kib = json_get_uint(data, "actual", 0) / 1024;
+	take_balloon(vm, data);
+	status_write(vm, NULL);
 	registry_emit(vm->registry, &(struct vm_event){.type = VM_EVENT_BALLOON_CHANGE,
 					    .vm = vm,
-					    .balloon = {.actual_kib = vm->balloon_kib}});
+					    .balloon = {.actual_kib = vm->live->current_memory_kib}});
 }
 
 static void on_rtc(struct vm *vm, json *data)

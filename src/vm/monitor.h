@@ -25,5 +25,8 @@ void vm_kill_later(struct vm *vm);
 /* The guest has shut down and QEMU waits: end it, or start the guest anew, as its definition says. */
 void vm_finish_shutdown(struct vm *vm);
 
+/* Learn how much memory the guest has, before any command sent after this is answered. */
+void vm_ask_balloon(struct vm *vm);
+
 /* vm->qmp must be connected. done (may be NULL) gets QEMU's answer; it is lost only when the VM is. */
 void vm_command(struct vm *vm, const char *command, json *arguments, vm_done_fn done, void *userdata);

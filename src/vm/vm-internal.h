@@ -136,7 +136,6 @@ struct vm {
 	int pause_reason, resume_reason; /* for the next STOP and RESUME event */
 	void (*on_monitor_ready)(struct vm *vm); /* adoption; else the operation hears of it */
 	struct vm_resources *resources;
-	uint64_t balloon_kib;
 
 	struct operation *operation; /* the one job; NULL */
 	struct vm_job_info last_job;

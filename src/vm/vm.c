@@ -194,8 +194,7 @@ pid_t vm_get_pid(const struct vm *vm)
 
 uint64_t vm_get_balloon_kib(const struct vm *vm)
 {
-	return vm->live ? (vm->balloon_kib ? vm->balloon_kib : vm->live->current_memory_kib)
-			: vm->persistent->current_memory_kib;
+	return (vm->live ? vm->live : vm->persistent)->current_memory_kib;
 }
 
 uint64_t vm_get_cpu_time_ns(const struct vm *vm)

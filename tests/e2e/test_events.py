@@ -167,5 +167,32 @@ class FailingDisk(harness.DaemonTest):
         self.assertEqual(self.guest.state(), "running")
 
 
+class Balloon(harness.DaemonTest):
+    """Memory in KiB: what the guest has, of what it was made with."""
+
+    def actual(self, guest):
+        return int(re.search(r"^actual (\d+)$", self.virsh("dommemstat", guest.name), re.MULTILINE).group(1))
+
+    def test_inflate(self):
+        guest, events = self.linux(arguments="gw.mem=4").define(), Listener(self)
+        self.virsh("start", guest.name)
+        guest.wait_count()
+        self.assertEqual(self.actual(guest), 128 << 10)
+        self.virsh("qemu-monitor-command", guest.name, "--hmp", "balloon 100")
+        events.event("balloon-change", guest.name, f"{100 << 10}KiB")
+        self.assertEqual(self.actual(guest), 100 << 10)
+        self.daemon.restart()
+        self.assertEqual(self.actual(guest), 100 << 10)
+        self.assertIn(f"<currentMemory unit='KiB'>{100 << 10}<", self.virsh("dumpxml", guest.name))
+        # restored it has what it had, whatever the document says
+        definition, image = self.root / "definition.xml", self.root / "image"
+        definition.write_text(self.virsh("dumpxml", "--inactive", guest.name))
+        self.assertIn(f"<currentMemory unit='KiB'>{128 << 10}<", definition.read_text())
+        self.virsh("save", guest.name, image)
+        self.virsh("restore", image, "--xml", definition)
+        self.assertEqual(self.actual(guest), 100 << 10)
+        guest.check()
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

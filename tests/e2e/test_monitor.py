@@ -142,6 +142,16 @@ class Misbehaviour(harness.DaemonTest):
         self.assertEqual(self.guest.state(), "running")
         self.virsh("destroy", self.guest.name)
 
+    def test_memory_given_back_unheard(self):
+        """While no daemon listened."""
+        self.virsh("start", self.guest.name)
+        self.assertIn("actual 16384", self.virsh("dommemstat", self.guest.name))
+        self.daemon.stop()
+        self.rules('query-balloon lie {"actual": 8388608}')
+        self.daemon.start()
+        self.assertIn("actual 8192", self.virsh("dommemstat", self.guest.name))
+        self.virsh("destroy", self.guest.name)
+
     # save and restore
 
     def test_save_fails(self):
