@@ -53,9 +53,9 @@ def load_program(path):
     return module
 
 
-def guest_files():
+def guest_files(**options):
     """The directory of the test guests, built when they are not there yet."""
-    return load_program(TREE / "tests/guest/build").build()
+    return load_program(TREE / "tests/guest/build").build(**options)
 
 
 def wait_for(condition, what, timeout=60):
@@ -403,6 +403,8 @@ class Guest:
 class LinuxGuest(Guest):
     """The counting Linux guest (tests/guest/README.md)."""
 
+    kernel, initrd, usb = "vmlinuz", "initrd.img", "none"
+
     def __init__(self, *args, arguments="", network=False, **options):
         super().__init__(*args, **options)
         self.arguments, self.network = arguments, network
@@ -414,7 +416,7 @@ class LinuxGuest(Guest):
 
     def os_xml(self):
         return f"""<os><type arch='x86_64' machine='{self.machine}'>hvm</type>
-    <kernel>{self.files}/vmlinuz</kernel><initrd>{self.files}/initrd.img</initrd>
+    <kernel>{self.files}/{self.kernel}</kernel><initrd>{self.files}/{self.initrd}</initrd>
     <cmdline>{LINUX_ARGUMENTS} {self.arguments}</cmdline></os>"""
 
     def disks_xml(self):
@@ -425,7 +427,7 @@ class LinuxGuest(Guest):
         interface = "<interface type='user'><model type='virtio'/></interface>" if self.network else ""
         return f"""{self.disks_xml()}
     <channel type='unix'><source mode='bind' path='{self.channel}'/><target type='virtio' name='{CHANNEL}'/></channel>
-    <controller type='usb' model='none'/>
+    <controller type='usb' model='{self.usb}'/>
     {interface}
     <memballoon model='virtio'/>"""
 

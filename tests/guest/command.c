@@ -27,7 +27,7 @@ static void check_memory(struct guest *g, struct verdict *ret)
 
 static void check_disk(struct guest *g, struct verdict *ret)
 {
-	disk_check(&g->disk, ret);
+	disks_check(g, ret);
 }
 
 static void check_clock(struct guest *g, struct verdict *ret)
@@ -40,13 +40,13 @@ static void check_all(struct guest *g, struct verdict *ret)
 	struct verdict memory, disk, clock;
 
 	memory_check(&g->memory, &memory);
-	disk_check(&g->disk, &disk);
+	disks_check(g, &disk);
 	clock_report(&g->clock, &clock);
-	ret->good = memory.good && (disk.good || g->disk.fd < 0) && clock.good;
+	ret->good = memory.good && (disk.good || disks_missing(g)) && clock.good;
 	snprintf(ret->text, sizeof ret->text, "memory=%s disk=%s clock=%s", memory.good ? "ok" : "bad",
-		g->disk.fd < 0 ? "none"
-		: disk.good    ? "ok"
-			       : "bad",
+		disks_missing(g) ? "none"
+		: disk.good	 ? "ok"
+				 : "bad",
 		clock.good ? "ok" : "bad");
 }
 

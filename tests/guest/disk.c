@@ -14,7 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SLOTS = 256 };
+#define DEFAULT_DISK "/dev/vda"
+
+enum { SLOTS = 256, NAMED_DISK_PATIENCE_MS = 30000 };
 
 struct record {
 	char magic[8];
@@ -67,14 +69,24 @@ static enum block_kind read_slot(struct disk *d, uint64_t slot, struct record *r
 	return record_decode(d->buffer, ret);
 }
 
-void disk_init(struct disk *d, const struct settings *s, uint64_t boot_id, int console)
+/* Buses are scanned behind the back of who loads their driver: a disk that was asked for by name may be late. */
+static int open_disk(const char *path, int patience_ms)
+{
+	int fd;
+
+	while ((fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC)) < 0 && patience_ms > 0) {
+		sleep_ms(10);
+		patience_ms -= 10;
+	}
+	return fd;
+}
+
+static void disk_init(struct disk *d, const char *path, int patience_ms)
 {
 	pthread_mutex_init(&d->lock, NULL);
-	d->boot_id = boot_id;
-	d->interval_ms = s->disk_ms;
-	d->fd = open(s->disk, O_RDWR | O_DIRECT | O_CLOEXEC);
+	d->fd = open_disk(path, patience_ms);
 	if (d->fd < 0) {
-		say(console, "GW disk=none path=%s errno=%d", s->disk, errno);
+		say(d->console, "GW disk=none path=%s errno=%d", path, errno);
 		return;
 	}
 	d->buffer = aligned_alloc(GUEST_PAGE, GUEST_PAGE);
@@ -88,8 +100,30 @@ void disk_init(struct disk *d, const struct settings *s, uint64_t boot_id, int c
 			d->base = r.counter;
 	}
 	d->counter = d->base;
-	say(console, "GW disk=%s base=%llu errors=%llu", s->disk, (unsigned long long)d->base,
+	say(d->console, "GW disk=%s base=%llu errors=%llu", path, (unsigned long long)d->base,
 		(unsigned long long)d->errors);
+}
+
+void disks_init(struct guest *g, uint64_t boot_id)
+{
+	const struct settings *s = &g->settings;
+	char names[sizeof s->disks], *rest = names;
+
+	strcpy(names, s->disks[0] ? s->disks : DEFAULT_DISK);
+	while (g->n_disks < DISKS_MAX && rest) {
+		struct disk *d = &g->disks[g->n_disks++];
+
+		*d = (struct disk){.console = g->console, .boot_id = boot_id, .interval_ms = s->disk_ms};
+		disk_init(d, strsep(&rest, ","), s->disks[0] ? NAMED_DISK_PATIENCE_MS : 0);
+	}
+}
+
+bool disks_missing(const struct guest *g)
+{
+	for (size_t i = 0; i < g->n_disks; i++)
+		if (g->disks[i].fd < 0)
+			return true;
+	return false;
 }
 
 static bool write_next(struct disk *d)
@@ -113,10 +147,9 @@ static bool write_next(struct disk *d)
 	return true;
 }
 
-void *disk_run(void *argument)
+static void *disk_run(void *argument)
 {
-	struct guest *g = argument;
-	struct disk *d = &g->disk;
+	struct disk *d = argument;
 
 	while (d->fd >= 0) {
 		bool good;
@@ -127,22 +160,28 @@ void *disk_run(void *argument)
 			d->errors++;
 		pthread_mutex_unlock(&d->lock);
 		if (!good)
-			say(g->console, "E disk counter=%llu errno=%d", (unsigned long long)d->counter + 1,
+			say(d->console, "E disk counter=%llu errno=%d", (unsigned long long)d->counter + 1,
 				errno);
 		sleep_ms(d->interval_ms);
 	}
 	return NULL;
 }
 
-void disk_check(struct disk *d, struct verdict *ret)
+void disks_start(struct guest *g)
+{
+	for (size_t i = 0; i < g->n_disks; i++)
+		start_thread(g, disk_run, &g->disks[i]);
+}
+
+struct tally {
+	uint64_t memory, disk, damaged, missing, errors;
+	bool good;
+};
+
+static void disk_check(struct disk *d, struct tally *t)
 {
 	uint64_t newest = 0, damaged = 0, missing = 0;
 
-	if (d->fd < 0) {
-		ret->good = false;
-		snprintf(ret->text, sizeof ret->text, "disk=none");
-		return;
-	}
 	pthread_mutex_lock(&d->lock);
 	for (uint64_t slot = 0; slot < SLOTS; slot++) {
 		/* the last number that belongs into this slot, if this boot wrote it */
@@ -159,9 +198,29 @@ void disk_check(struct disk *d, struct verdict *ret)
 	}
 	if (newest == 0)
 		newest = d->base;
-	ret->good = newest == d->counter && damaged == 0 && missing == 0 && d->errors == 0;
-	snprintf(ret->text, sizeof ret->text, "memory=%llu disk=%llu damaged=%llu missing=%llu errors=%llu",
-		(unsigned long long)d->counter, (unsigned long long)newest, (unsigned long long)damaged,
-		(unsigned long long)missing, (unsigned long long)d->errors);
+	if (newest != d->counter || damaged || missing || d->errors)
+		t->good = false;
+	t->memory += d->counter;
+	t->disk += newest;
+	t->damaged += damaged;
+	t->missing += missing;
+	t->errors += d->errors;
 	pthread_mutex_unlock(&d->lock);
+}
+
+void disks_check(struct guest *g, struct verdict *ret)
+{
+	struct tally t = {.good = true};
+
+	if (disks_missing(g)) {
+		snprintf(ret->text, sizeof ret->text, "disk=none");
+		return;
+	}
+	for (size_t i = 0; i < g->n_disks; i++)
+		disk_check(&g->disks[i], &t);
+	ret->good = t.good;
+	snprintf(ret->text, sizeof ret->text,
+		"disks=%zu memory=%llu disk=%llu damaged=%llu missing=%llu errors=%llu", g->n_disks,
+		(unsigned long long)t.memory, (unsigned long long)t.disk, (unsigned long long)t.damaged,
+		(unsigned long long)t.missing, (unsigned long long)t.errors);
 }

@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GUEST_PAGE = 4096 };
+enum { GUEST_PAGE = 4096, DISKS_MAX = 3 };
 
 /* From the kernel command line, "gw.NAME=VALUE"; README.md has the list. */
 struct settings {
 	char console[32];
-	char disk[32];
+	char disks[32]; /* separated by commas; empty: the default */
 	char address[32], netmask[32], gateway[32];
 	uint64_t tick_ms;
 	uint64_t memory_mib;
@@ -39,6 +39,7 @@ struct memory {
 struct disk {
 	pthread_mutex_t lock;
 	int fd; /* -1: no disk */
+	int console;
 	unsigned char *buffer;
 	uint64_t boot_id, base, counter, errors, interval_ms;
 };
@@ -53,7 +54,8 @@ struct guest {
 	struct settings settings;
 	int console; /* fd */
 	struct memory memory;
-	struct disk disk;
+	struct disk disks[DISKS_MAX];
+	size_t n_disks; /* at least one, though it may be missing */
 	struct clock_watch clock;
 };
 
@@ -74,10 +76,13 @@ bool memory_init(struct memory *m, const struct settings *s, uint64_t seed);
 void *memory_run(void *guest);
 void memory_check(struct memory *m, struct verdict *ret);
 
-/* Opens the disk and continues behind the records it holds. */
-void disk_init(struct disk *d, const struct settings *s, uint64_t boot_id, int console);
-void *disk_run(void *guest);
-void disk_check(struct disk *d, struct verdict *ret);
+/* Opens the disks and continues behind the records they hold. */
+void disks_init(struct guest *g, uint64_t boot_id);
+/* A thread for each. */
+void disks_start(struct guest *g);
+bool disks_missing(const struct guest *g);
+/* Of all together: sums, and good when each is. */
+void disks_check(struct guest *g, struct verdict *ret);
 
 void *clock_run(void *guest);
 void clock_report(struct clock_watch *c, struct verdict *ret);

@@ -56,7 +56,6 @@ void settings_read(struct settings *s)
 	FILE *f = fopen("/proc/cmdline", "re");
 
 	*s = (struct settings){.console = "ttyS0",
-		.disk = "/dev/vda",
 		.address = "10.0.2.15",
 		.netmask = "255.255.255.0",
 		.gateway = "10.0.2.2",
@@ -76,7 +75,7 @@ void settings_read(struct settings *s)
 			const char *name;
 			uint64_t *number;
 			char *word;
-		} known[] = {{"gw.console", NULL, s->console}, {"gw.disk", NULL, s->disk},
+		} known[] = {{"gw.console", NULL, s->console}, {"gw.disk", NULL, s->disks},
 			{"gw.address", NULL, s->address}, {"gw.netmask", NULL, s->netmask},
 			{"gw.gateway", NULL, s->gateway}, {"gw.tick", &s->tick_ms, NULL},
 			{"gw.mem", &s->memory_mib, NULL}, {"gw.rate", &s->rate_mib, NULL},
@@ -198,7 +197,7 @@ int main(void)
 	if (getrandom(&boot_id, sizeof boot_id, GRND_NONBLOCK) != sizeof boot_id)
 		boot_id = mix64(wall_us() ^ monotonic_us());
 	say(g->console, "GW boot id=%016llx modules_failed=%u", (unsigned long long)boot_id, failed);
-	disk_init(&g->disk, &g->settings, boot_id, g->console);
+	disks_init(g, boot_id);
 	network_configure(&g->settings, g->console);
 	if (!memory_init(&g->memory, &g->settings, boot_id)) {
 		say(g->console, "E memory mib=%llu", (unsigned long long)g->settings.memory_mib);
@@ -208,7 +207,7 @@ int main(void)
 	start_thread(g, echo_run, g);
 	commands_start(g);
 	start_thread(g, memory_run, g);
-	start_thread(g, disk_run, g);
+	disks_start(g);
 	say(g->console, "GW ready pages=%llu monotonic_us=%llu", (unsigned long long)g->memory.pages,
 		(unsigned long long)monotonic_us());
 	clock_run(g);
