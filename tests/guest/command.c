@@ -50,12 +50,19 @@ static void check_all(struct guest *g, struct verdict *ret)
 		clock.good ? "ok" : "bad");
 }
 
+static void check_network(struct guest *g, struct verdict *ret)
+{
+	(void)g;
+	network_check(ret);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct guest *g, struct verdict *ret);
 } queries[] = {
 	{"check-memory", check_memory},
 	{"check-disk", check_disk},
+	{"check-network", check_network},
 	{"check", check_all},
 	{"status", check_clock},
 };

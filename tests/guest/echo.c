@@ -59,6 +59,19 @@ void network_configure(const struct settings *s, int console)
 	say(console, "GW network=%s", s->address);
 }
 
+void network_check(struct verdict *ret)
+{
+	FILE *f = fopen("/sys/class/net/eth0/carrier", "re");
+	int carrier = 0;
+
+	if (f && fscanf(f, "%d", &carrier) != 1)
+		carrier = 0;
+	if (f)
+		fclose(f);
+	ret->good = carrier == 1;
+	snprintf(ret->text, sizeof ret->text, "carrier=%d", carrier);
+}
+
 static void echo_datagram(int fd)
 {
 	char buffer[2048];

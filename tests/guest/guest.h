@@ -91,6 +91,8 @@ void clock_report(struct clock_watch *c, struct verdict *ret);
 void commands_start(struct guest *g);
 
 void network_configure(const struct settings *s, int console);
+/* Good when the cable is in. */
+void network_check(struct verdict *ret);
 void *echo_run(void *guest);
 
 /* Waits for the power button and powers off. */
