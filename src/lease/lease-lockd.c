@@ -160,27 +160,34 @@ static int prepare(struct lease_set *set, struct error *err)
 	return 0;
 }
 
+static int acquire_item_here(struct lease_set *set, struct lease_item *item, struct error *err)
+{
+	int replaced = 1;
+
+	for (int tries = 0; tries < REPLACED_MAX && replaced == 1; tries++) {
+		if (tries > 0 && open_file(set->settings, item, err) < 0)
+			return -1;
+		if (lock_fd(item, item->fd, err) < 0)
+			return -1;
+		replaced = is_replaced(item, item->fd);
+	}
+	if (replaced < 0)
+		return error_errno(err, errno, "look at %s for the lease of %s", item->file, item->what);
+	if (replaced)
+		return error_set(err, ERROR_OPERATION_FAILED,
+			"%s, the lock file of %s, is being removed again and again", item->file, item->what);
+	lease_note_write(note_place(item), item->fd, item->file, set, 0);
+	return 0;
+}
+
 static int acquire_here(struct lease_set *set, struct error *err)
 {
 	for (size_t i = 0; i < set->items.n; i++) {
-		struct lease_item *item = &set->items.items[i];
-		int replaced = 1;
-
-		for (int tries = 0; tries < REPLACED_MAX && replaced == 1; tries++) {
-			if (tries > 0 && open_file(set->settings, item, err) < 0)
-				return -1;
-			if (lock_fd(item, item->fd, err) < 0)
-				return -1;
-			replaced = is_replaced(item, item->fd);
-		}
-		if (replaced < 0)
-			return error_errno(
-				err, errno, "look at %s for the lease of %s", item->file, item->what);
-		if (replaced)
-			return error_set(err, ERROR_OPERATION_FAILED,
-				"%s, the lock file of %s, is being removed again and again", item->file,
-				item->what);
-		lease_note_write(note_place(item), item->fd, item->file, set, 0);
+		if (acquire_item_here(set, &set->items.items[i], err) == 0)
+			continue;
+		for (size_t j = 0; j <= i; j++)
+			set_lock(set->items.items[j].fd, F_UNLCK, LEASE_BYTE);
+		return -1;
 	}
 	return 0;
 }

@@ -119,6 +119,7 @@ static void test_all_or_nothing(void)
 
 	ok(hab.err.code == ERROR_IN_USE && startswith(hab.err.message, start),
 		"all or nothing: refused for its second disk");
+	ok(is_free(a), "all or nothing: its first is free, though it lives");
 	holder_end(&hab);
 	holder_end(&hb);
 	hab = hold(ab);
