@@ -258,6 +258,19 @@ static int borrow(pid_t pid, const struct lease_item *item, struct error *err)
 	return fd;
 }
 
+/* The file may have gone between find_descriptor and the lock, which then keeps nobody out. */
+static int lock_borrowed(const struct lease_item *item, int fd, struct error *err)
+{
+	if (lock_fd(item, fd, err) < 0)
+		return -1;
+	if (is_replaced(item, fd) == 0)
+		return 0;
+	set_lock(fd, F_UNLCK, LEASE_BYTE);
+	return error_set(err, ERROR_OPERATION_FAILED,
+		"%s, the file of the lease of %s, was just replaced; save the VM and start it again",
+		item->file, item->what);
+}
+
 static int change(struct lease_set *set, pid_t pid, size_t i, bool take, struct error *err)
 {
 	const struct lease_item *item = &set->items.items[i];
@@ -267,7 +280,7 @@ static int change(struct lease_set *set, pid_t pid, size_t i, bool take, struct 
 		return -1;
 	if (!take && set_lock(fd, F_UNLCK, LEASE_BYTE) < 0)
 		return error_errno(err, errno, "unlock %s", item->file);
-	if (take && lock_fd(item, fd, err) < 0)
+	if (take && lock_borrowed(item, fd, err) < 0)
 		return -1;
 	if (take)
 		lease_note_write(note_place(item), fd, item->file, set, pid);

@@ -378,6 +378,7 @@ int main(void)
 	test_removed_meanwhile(replace_once, true, "replaced meanwhile: taken");
 	test_removed_meanwhile(remove_always, false, "removed again and again: given up");
 	test_removed_before_retaken(do_nothing, true);
+	test_removed_before_retaken(replace_once, false);
 	test_not_lockable();
 	ok(remove_disks(), "nothing is left");
 	return done_testing();
