@@ -126,14 +126,14 @@ class Daemon:
     so that `process` is the daemon itself.
     """
 
-    def __init__(self, root, config="", program=GODWITD, prefix=()):
+    def __init__(self, root, config="", program=GODWITD, prefix=(), test_root=None):
         self.root = pathlib.Path(root)
         self.program = pathlib.Path(program)
         self.prefix = list(map(str, prefix))
         self.process = None
         self.stderr_path = self.root / "godwitd.stderr"
-        self.environment = {}
-        self.prefix = []  # a program that becomes the daemon, and its arguments
+        # The second daemon of a test is ended with all that the test has started.
+        self.environment = {"GODWIT_TEST_ROOT": str(test_root or root)}
         (self.root / "etc").mkdir(parents=True, exist_ok=True)
         if config:
             (self.root / "etc/godwit.conf").write_text(config)
@@ -151,7 +151,7 @@ class Daemon:
 
     def spawn(self, **environment):
         """Start it without waiting."""
-        complete = {**os.environ, "GODWIT_TEST_ROOT": str(self.root), **self.environment, **environment}
+        complete = {**os.environ, **self.environment, **environment}
         complete.pop("NOTIFY_SOCKET", None)
         with open(self.stderr_path, "ab") as err:
             self.process = subprocess.Popen([*self.prefix, str(self.program), "--root", str(self.root)], env=complete,
