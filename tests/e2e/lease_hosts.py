@@ -85,6 +85,13 @@ def unescape(path):
     return re.sub(r"\\(.)", r"\1", path)
 
 
+def threads(pid):
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return 0
+
+
 class SanlockHost:
     """One host. `root` is its own directory; what runs in it carries the test's directory, `test_root`, as all does."""
 
@@ -165,6 +172,8 @@ class SanlockHost:
         pid = self.pid()
         if pid is not None:
             harness.kill_and_wait(pid, signal.SIGKILL)
+            # Dead is its first thread; the last one to end gives up its files, and the lock which the next daemon wants.
+            harness.wait_for(lambda: threads(pid) <= 1, f"the threads of {pid} end")
 
     def restart(self):
         """Kill the daemon if there is one and start the next. It knows nothing of the former's lockspaces."""
