@@ -203,11 +203,16 @@ class Daemon:
 
 
 class Reference(Daemon):
-    """A private libvirtd 11.3 (tests/reference/start-libvirt), for what is compared with it. Root only."""
+    """A private libvirtd 11.3 (tests/reference/start-libvirt), for what is compared with it. Root only.
 
-    def __init__(self, root, config=""):
-        super().__init__(root, program=TREE / "tests/reference/start-libvirt")
+    With `lockd` virtlockd locks its disks, configured by the lines in `lockd_config`, which may be none.
+    """
+
+    def __init__(self, root, config="", lockd=False, lockd_config="", prefix=()):
+        super().__init__(root, program=TREE / "tests/reference/start-libvirt", prefix=prefix)
         self.environment = {"REFERENCE_QEMU_CONF": config}
+        if lockd:
+            self.environment.update(REFERENCE_LOCKD="1", REFERENCE_LOCKD_CONF=lockd_config)
         self.cache = pathlib.Path(os.environ.get("GODWIT_CACHE") or TREE / ".cache") / "libvirt-11.3"
 
     @property
@@ -221,7 +226,7 @@ class Reference(Daemon):
     def spawn(self, **environment):
         complete = {**os.environ, "GODWIT_TEST_ROOT": str(self.root), **self.environment, **environment}
         with open(self.stderr_path, "wb") as err:
-            self.process = subprocess.Popen([str(self.program), str(self.cache), str(self.root)], env=complete,
+            self.process = subprocess.Popen([*self.prefix, str(self.program), str(self.cache), str(self.root)], env=complete,
                                             stdin=subprocess.DEVNULL, stdout=err, stderr=err)
 
     def answers(self):
