@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The holder's note. Nobody removes it: the process it names holds the lease or is dead, and then the note is not
- * believed. Of another host that cannot be seen from here; its note may be an old one, which the message says.
+ * The holder's note. Nobody removes it: the process it names holds the lease, is dead, or has handed the lease over, which may
+ * be seen by looking at it; then the note is not believed. Another host's cannot be seen from here; its note may be an old one,
+ * which the message says.
  */
 #include "lease-holder.h"
 
@@ -100,9 +101,10 @@ static json *read_note(enum lease_note where, int fd, const char *file)
 	return o;
 }
 
-char *lease_note_describe(enum lease_note where, int fd, const char *file, const char *otherwise)
+char *lease_note_describe(enum lease_note where, int fd, const struct lease_item *item,
+	lease_may_hold_fn may_hold, const char *otherwise)
 {
-	_cleanup_json_ json *o = read_note(where, fd, file);
+	_cleanup_json_ json *o = read_note(where, fd, item->file);
 	const char *vm = json_get_string(o, "vm"), *host = json_get_string(o, "host");
 	pid_t pid = (pid_t)json_get_int(o, "pid", 0);
 	char boot_id[UUID_TEXT_MAX];
@@ -115,7 +117,8 @@ char *lease_note_describe(enum lease_note where, int fd, const char *file, const
 	read_boot_id(boot_id);
 	is_here = streq(json_get_string(o, "boot"), boot_id);
 	if (is_here && (process_find_start_time(pid, &start_time) < 0 ||
-			       start_time != json_get_uint(o, "start_time", 0)))
+			       start_time != json_get_uint(o, "start_time", 0) ||
+			       (may_hold && !may_hold(pid, item))))
 		return xstrdup(otherwise);
 	return xasprintf("VM %.80s on host %.80s (pid %d) holds its lease%s", vm, host, (int)pid,
 		is_here ? "" : ", as it noted there when it took it");

@@ -18,8 +18,12 @@ enum lease_note {
 void lease_note_write(
 	enum lease_note where, int fd, const char *file, const struct lease_set *set, pid_t pid);
 
+/* May that process of this host hold it, for all that can be seen? */
+typedef bool (*lease_may_hold_fn)(pid_t pid, const struct lease_item *item);
+
 /*
- * "VM vm on host h2 (pid 4711) holds its lease", as certain as it can be said: from the note if its process lives here, or is another
- * host's; otherwise `otherwise`. Caller frees.
+ * "VM vm on host h2 (pid 4711) holds its lease", as certain as it can be said: from the note if its process lives here and `may_hold`
+ * (NULL: nothing can be seen) has nothing against it, or is another host's; otherwise `otherwise`. Caller frees.
  */
-char *lease_note_describe(enum lease_note where, int fd, const char *file, const char *otherwise);
+char *lease_note_describe(enum lease_note where, int fd, const struct lease_item *item,
+	lease_may_hold_fn may_hold, const char *otherwise);

@@ -76,6 +76,62 @@ static int plan_element(const struct lease_settings *s, const struct lease_eleme
 	return 0;
 }
 
+/* ---- descriptors of another process ---- */
+
+/* Has descriptor `name` of that process an OFD lock on this byte? */
+static bool fdinfo_has_lock(int fdinfo_dir, const char *name, long long byte)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (file_read(fdinfo_dir, name, FDINFO_MAX, &text, NULL, NULL) < 0)
+		return false;
+	for (char *line = text, *next; line; line = next) {
+		long long from, to;
+
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		if (sscanf(line, LOCK_LINE_FMT, &from, &to) == 2 && from == byte && to == byte)
+			return true;
+	}
+	return false;
+}
+
+/* The descriptor of process `pid` that carries this lease: the marked one of that file. -1: none. */
+static int find_descriptor(pid_t pid, const struct lease_item *item, bool *ret_holds)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%d/fd", (int)pid),
+			    *info_path = xasprintf("/proc/%d/fdinfo", (int)pid);
+	_cleanup_close_ int info = open(info_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = info < 0 ? NULL : opendir(path);
+	const struct dirent *entry;
+	struct stat file, st;
+	int found = -1;
+
+	while (dir && found < 0 && stat(item->file, &file) == 0 && (entry = readdir(dir))) {
+		uint32_t number;
+
+		if (!parse_u32(entry->d_name, &number) || fstatat(dirfd(dir), entry->d_name, &st, 0) < 0 ||
+			st.st_dev != file.st_dev || st.st_ino != file.st_ino ||
+			!fdinfo_has_lock(info, entry->d_name, MARK_BYTE))
+			continue;
+		*ret_holds = fdinfo_has_lock(info, entry->d_name, LEASE_BYTE);
+		found = (int)number;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* What cannot be looked at (another user's) may. */
+static bool may_hold(pid_t pid, const struct lease_item *item)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%d/fd", (int)pid);
+	bool holds = false;
+
+	return access(path, R_OK) < 0 || (find_descriptor(pid, item, &holds) >= 0 && holds);
+}
+
 /* ---- the lock ---- */
 
 static enum lease_note note_place(const struct lease_item *item)
@@ -104,7 +160,7 @@ static char *describe_holder(const struct lease_item *item, int fd)
 		}
 	}
 	return lease_note_describe(
-		note_place(item), fd, item->file, "another process or another host holds its lease");
+		note_place(item), fd, item, may_hold, "another process or another host holds its lease");
 }
 
 static int refuse(const struct lease_item *item, int fd, struct error *err)
@@ -193,51 +249,6 @@ static int acquire_here(struct lease_set *set, struct error *err)
 }
 
 /* ---- another process ---- */
-
-/* Has descriptor `name` of that process an OFD lock on this byte? */
-static bool fdinfo_has_lock(int fdinfo_dir, const char *name, long long byte)
-{
-	_cleanup_free_ char *text = NULL;
-
-	if (file_read(fdinfo_dir, name, FDINFO_MAX, &text, NULL, NULL) < 0)
-		return false;
-	for (char *line = text, *next; line; line = next) {
-		long long from, to;
-
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = '\0';
-		if (sscanf(line, LOCK_LINE_FMT, &from, &to) == 2 && from == byte && to == byte)
-			return true;
-	}
-	return false;
-}
-
-/* The descriptor of process `pid` that carries this lease: the marked one of that file. -1: none. */
-static int find_descriptor(pid_t pid, const struct lease_item *item, bool *ret_holds)
-{
-	_cleanup_free_ char *path = xasprintf("/proc/%d/fd", (int)pid),
-			    *info_path = xasprintf("/proc/%d/fdinfo", (int)pid);
-	_cleanup_close_ int info = open(info_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = info < 0 ? NULL : opendir(path);
-	const struct dirent *entry;
-	struct stat file, st;
-	int found = -1;
-
-	while (dir && found < 0 && stat(item->file, &file) == 0 && (entry = readdir(dir))) {
-		uint32_t number;
-
-		if (!parse_u32(entry->d_name, &number) || fstatat(dirfd(dir), entry->d_name, &st, 0) < 0 ||
-			st.st_dev != file.st_dev || st.st_ino != file.st_ino ||
-			!fdinfo_has_lock(info, entry->d_name, MARK_BYTE))
-			continue;
-		*ret_holds = fdinfo_has_lock(info, entry->d_name, LEASE_BYTE);
-		found = (int)number;
-	}
-	if (dir)
-		closedir(dir);
-	return found;
-}
 
 static int borrow(pid_t pid, const struct lease_item *item, struct error *err)
 {

@@ -298,7 +298,7 @@ static int refuse(const struct lease_item *item, struct error *err)
 			"the host with host_id %llu holds its lease", (unsigned long long)hosts[0].host_id);
 	free(hosts);
 	holder = lease_note_describe(
-		LEASE_NOTE_BESIDE, -1, item->file, owner ? owner : "another process holds its lease");
+		LEASE_NOTE_BESIDE, -1, item, NULL, owner ? owner : "another process holds its lease");
 	return error_set(err, ERROR_IN_USE, "%s is in use: %s; stop it there first", item->what, holder);
 }
 

@@ -250,6 +250,18 @@ static void test_notes(struct lease_set *set, const char *path)
 	test_note(set, path, empty, 0, UNKNOWN_HOLDER, "note: empty");
 }
 
+/* It lives, but it is somebody else who holds it now. */
+static void test_note_of_earlier_holder(sd_event *loop, struct lease_set *set, const char *path)
+{
+	struct holder earlier = hold(set), h;
+
+	ok(succeeds(loop, set, LEASE_RELEASE, earlier.pid), "note: its holder gives the lease back");
+	h = hold_with(lock_silently, set->items.items[0].file);
+	is_refused(set, path, UNKNOWN_HOLDER, "note: of one who lives, and holds it no longer");
+	holder_end(&h);
+	holder_end(&earlier);
+}
+
 static void test_all_notes(sd_event *loop)
 {
 	_cleanup_(lease_set_free_p) struct lease_set *inside = plan_one(
@@ -257,11 +269,13 @@ static void test_all_notes(sd_event *loop)
 						     *attribute = plan_one(&lockd, "vm", disk_a, false);
 
 	test_notes(inside, "/s/vm.qcow2");
+	test_note_of_earlier_holder(loop, inside, "/s/vm.qcow2");
 	if (!has_attributes) {
 		ok(true, "note: # SKIP no attributes here");
 		return;
 	}
 	test_notes(attribute, disk_a);
+	test_note_of_earlier_holder(loop, attribute, disk_a);
 }
 
 int main(void)
