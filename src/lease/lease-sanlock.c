@@ -38,6 +38,12 @@ static int sanlock_failed(struct error *err, int rv, const char *what, const cha
 	if (rv == -ECONNREFUSED || rv == -ENOENT)
 		return error_set(err, ERROR_OPERATION_FAILED, "%s %s: sanlock is not running on this host",
 			what, name);
+	if (rv == -ESRCH)
+		return error_set(err, ERROR_OPERATION_FAILED,
+			"%s %s: QEMU is no longer registered with sanlock, which was started anew; save the "
+			"VM and "
+			"start it again",
+			what, name);
 	if (rv == -ENOSPC)
 		return error_set(err, ERROR_OPERATION_FAILED,
 			"%s %s: this host has not joined the lockspace, or has lost it", what, name);
@@ -56,8 +62,6 @@ static bool is_held_elsewhere(int rv)
 	case SANLK_ACQUIRE_SHRETRY:
 	case SANLK_ACQUIRE_OWNED_RETRY:
 	case -EEXIST: /* by another process of this host */
-	case -EAGAIN:
-	case -EBUSY:
 		return true;
 	default:
 		return false;
@@ -367,7 +371,8 @@ static int acquire(struct lease_set *set, pid_t pid, const char *state, struct e
 	size_t held = 0;
 	int rv;
 
-	if (pid && count_held(pid, &held, NULL, err) < 0)
+	/* A lockspace that was lost is joined again. */
+	if (pid && (join(set->settings, err) < 0 || count_held(pid, &held, NULL, err) < 0))
 		return -1;
 	if (pid && held == set->items.n)
 		return 0;

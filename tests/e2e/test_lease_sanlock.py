@@ -1,0 +1,284 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Leases by sanlock: two hosts with a sanlock daemon each. Root only.
+
+GODWIT_TEST_LONG=1 adds what waits until a host is given up, two minutes.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import unittest
+
+import harness
+import lease_hosts
+import rpc
+
+RACES = 20 if os.environ.get("GODWIT_SANITIZED") else 200
+CREATE, DESTROY = 9, 12
+RESOURCE_BUSY = 87  # libvirt/virterror.h
+LOCKSPACE = "__LIBVIRT__DISKS__"
+CONFIG = """lock_manager = "sanlock"
+auto_disk_leases = 1
+disk_lease_dir = "{leases}"
+host_id = {number}
+io_timeout = 1
+hostname = "{name}"
+"""
+
+
+class Sanlock(harness.DaemonTest):
+    """self.daemon on host h1; self.other on host h2, started by the tests that need it."""
+
+    autostart = False
+
+    def setUp(self):
+        lease_hosts.need_sanlock(self)
+        super().setUp()
+        self.leases = self.root / "leases"
+        self.leases.mkdir()
+        self.here = lease_hosts.SanlockHost(self.root / "a", "h1", 1, options="-g 5", test_root=self.root)
+        self.there = lease_hosts.SanlockHost(self.root / "b", "h2", 2, options="-g 5", test_root=self.root)
+        self.addCleanup(self.end_hosts)
+        self.here.start()
+        self.start_daemon(self.daemon, self.here)
+
+    def end_hosts(self):
+        self.daemon.kill()
+        for host in (self.here, self.there):
+            host.crash()
+
+    def start_daemon(self, daemon, host, **environment):
+        (daemon.root / "etc/godwit.conf").write_text(CONFIG.format(leases=self.leases, number=host.host_id, name=host.name))
+        daemon.prefix = host.enter()
+        daemon.start(**environment)
+
+    def second(self):
+        """The other host, its daemon, and a virsh for it."""
+        self.there.start()
+        self.other = harness.Daemon(self.root / "h2", test_root=self.root)
+        self.addCleanup(self.other.kill)
+        self.start_daemon(self.other, self.there)
+        self.other_virsh = harness.Virsh(self.other.uri())
+
+    def both(self, guest, **options):
+        guest.define(**options)
+        self.other_virsh("define", self.root / f"{guest.name}.xml")
+        return guest
+
+    def qemu(self):
+        pids = harness.qemus_of(self.root)
+        self.assertEqual(len(pids), 1)
+        return pids[0]
+
+    def resource(self, guest):
+        return hashlib.md5(str(guest.disk).encode()).hexdigest()
+
+    def holders(self, host, guest):
+        return host.status().holders(LOCKSPACE, self.resource(guest))
+
+    def guest_that(self, action):
+        """A running guest whose <on_lockfailure> is `action`."""
+        guest = self.sector(f"on-{action or 'default'}")
+        guest.define(extra=f"<on_lockfailure>{action}</on_lockfailure>" if action else "")
+        self.virsh("start", guest.name)
+        guest.wait_count(5)
+        return guest
+
+
+class Exclusion(Sanlock):
+    def test_from_start_to_end(self):
+        self.second()
+        guest = self.both(self.sector())
+        self.virsh("start", guest.name)
+        qemu, name = self.qemu(), self.resource(guest)
+        self.assertEqual(sorted(os.listdir(self.leases)), sorted([LOCKSPACE, name, f"{name}.holder"]))
+        self.assertEqual(self.holders(self.here, guest), [qemu], "the registered process is QEMU")
+        refused = (f"resource busy: start {guest.name}: disk {guest.disk} is in use: VM {guest.name} on host h1 (pid {qemu}) "
+                   "holds its lease; stop it there first")
+        for change in (lambda: None, lambda: self.virsh("suspend", guest.name), self.daemon.kill, self.daemon.start,
+                       lambda: self.virsh("resume", guest.name), lambda: self.daemon.restart(kill=True)):
+            change()
+            self.assertIn(refused, self.other_virsh.fails("start", guest.name))
+            self.assertEqual(self.holders(self.here, guest), [qemu])
+        shown = json.loads(subprocess.run([harness.BUILD / "godwit", "--root", self.root, "lease", "show", guest.name, "--json"],
+                                          capture_output=True, text=True, timeout=60, check=True).stdout)
+        self.assertEqual((shown["lock_manager"], shown["state"], shown["held"]), ("sanlock", "held", 1))
+        harness.kill_and_wait(qemu)
+        harness.wait_for(lambda: not self.holders(self.here, guest), "QEMU is dead, the lease is free")
+        self.other_virsh("start", guest.name)
+        self.assertIn("on host h2", self.virsh.fails("start", guest.name))
+
+    def test_race(self):
+        """Both start it at the same time, again and again: exactly one of them does."""
+        self.second()
+        guest = self.both(self.sector())
+        hosts = [rpc.Connection(d.socket, 120).open() for d in (self.daemon, self.other)]
+        for host in hosts:
+            self.addCleanup(host.close)
+        handles = [host.lookup(guest.name) for host in hosts]
+        winners = [0, 0]
+        for i in range(RACES):
+            for k in (0, 1) if i % 2 else (1, 0):
+                hosts[k].post(CREATE, handles[k])
+            replies = [host.receive() for host in hosts]
+            won = [k for k, reply in enumerate(replies) if reply.status == rpc.OK]
+            self.assertEqual(len(won), 1, f"race {i}: {[r.error for r in replies if r.status != rpc.OK]}")
+            code, said = replies[1 - won[0]].error
+            self.assertEqual(code, RESOURCE_BUSY, said)
+            winners[won[0]] += 1
+            holder = (self.here, self.there)[won[0]]
+            self.assertEqual(self.holders(holder, guest), [self.qemu()])
+            reply = hosts[won[0]].call(DESTROY, handles[won[0]])
+            self.assertEqual(reply.status, rpc.OK)
+            harness.wait_for(lambda h=holder: not self.holders(h, guest), "sanlock has given the lease back")
+        self.assertTrue(all(winners), f"both win now and then: {winners}")
+
+    def test_lease_elements(self):
+        area = self.root / "area"
+        self.here.format_lockspace("space", area)
+        self.here.format_resource("space", "key", area, lease_hosts.MIB)
+        lease = (f"<lease><lockspace>space</lockspace><key>key</key><target path='{area}' offset='{lease_hosts.MIB}'/></lease>")
+        guest = self.sector().define(extra_devices=lease)
+        self.assertIn("this host has not joined the lockspace", self.virsh.fails("start", guest.name))
+        self.here.add_lockspace("space", area)
+        self.virsh("start", guest.name)
+        self.assertEqual(self.here.status().holders("space", "key"), [self.qemu()])
+        self.assertEqual(self.holders(self.here, guest), [self.qemu()], "and its disk")
+
+    def test_what_it_cannot_do(self):
+        guest = self.sector().define(extra="<on_lockfailure>ignore</on_lockfailure>")
+        self.assertIn("<on_lockfailure>ignore</on_lockfailure> cannot be had with sanlock", self.virsh.fails("start", guest.name))
+        lease = f"<lease><lockspace>{'s' * 48}</lockspace><key>key</key><target path='/area'/></lease>"
+        self.virsh("define", guest.write_xml(extra_devices=lease))
+        self.assertIn("names of sanlock have at most 47 bytes", self.virsh.fails("start", guest.name))
+        self.here.kill()
+        self.virsh("define", guest.write_xml())
+        self.assertIn("sanlock is not running on this host", self.virsh.fails("start", guest.name))
+        self.assertEqual(harness.qemus_of(self.root), [])
+        self.here.restart()
+        self.virsh("start", guest.name)
+
+    def test_no_directory(self):
+        (self.root / "etc/godwit.conf").write_text(CONFIG.format(leases=self.root / "nowhere", number=1, name="h1"))
+        self.daemon.restart()
+        guest = self.sector().define()
+        self.assertIn(f"directory for leases {self.root}/nowhere: No such file or directory", self.virsh.fails("start", guest.name))
+
+
+class Lost(Sanlock):
+    """The lockspace is lost, sanlock dies, the storage fails: what <on_lockfailure> says, happens."""
+
+    def test_poweroff(self):
+        """sanlock ends it by itself when the lockspace is taken away."""
+        guest = self.guest_that("poweroff")
+        self.here.rem_lockspace(LOCKSPACE)
+        guest.wait_state("shut off")
+        self.assertEqual(harness.qemus_of(self.root), [])
+        self.virsh("start", guest.name)
+        self.assertEqual(self.holders(self.here, guest), [self.qemu()])
+
+    def lose(self):
+        """Storage away for as long as sanlock needs to give the lockspace up, and back."""
+        self.here.fail_storage()
+        harness.wait_for(lambda: "REM" in self.here.status().lockspaces[LOCKSPACE].flags, "the lockspace is lost", 60)
+
+    def heal(self):
+        self.here.heal_storage()
+        harness.wait_for(lambda: LOCKSPACE not in self.here.status().lockspaces, "the lockspace is left", 90)
+
+    def test_pause(self):
+        self.second()
+        guest = self.guest_that("pause")
+        qemu = self.qemu()
+        self.lose()
+        guest.wait_state("paused")
+        counted = guest.wait_still()
+        self.assertIn("has lost its leases: pausing it", self.daemon.stderr())
+        self.heal()
+        self.virsh("resume", guest.name)
+        guest.wait_count(counted)
+        self.assertEqual(self.holders(self.here, guest), [qemu], "resumed, the same QEMU, with its lease")
+        guest.check_sequence()
+        self.lose()
+        guest.wait_state("paused")
+        self.heal()
+        # A QEMU of the other host would still meet this one's own lock on the image: all this is one machine.
+        taker = self.there.hold(LOCKSPACE, self.resource(guest), self.leases / self.resource(guest), 0)
+        harness.wait_for(lambda: self.holders(self.there, guest) == [taker.pid], "the other host has the lease", 90)
+        self.assertIn("the host with host_id 2 holds its lease", self.virsh.fails("resume", guest.name))
+        self.assertEqual(guest.state(), "paused")
+        taker.kill()
+        taker.wait()
+        harness.wait_for(lambda: not self.holders(self.there, guest), "the lease is free")
+        self.virsh("resume", guest.name)
+
+    def test_restart(self):
+        guest = self.guest_that("restart")
+        qemu = self.qemu()
+        self.lose()
+        harness.wait_for(lambda: harness.qemus_of(self.root) == [], "it is ended")
+        self.heal()
+        harness.wait_for(lambda: harness.qemus_of(self.root) not in ([], [qemu]), "another QEMU runs", 90)
+        guest.wait_state("running")
+        self.assertEqual(self.holders(self.here, guest), [self.qemu()])
+
+    def test_sanlock_dies(self):
+        """There is no watchdog here; the daemon does what it can."""
+        for action, state in (("", "shut off"), ("pause", "paused"), ("restart", "shut off")):
+            with self.subTest(action):
+                guest = self.guest_that(action)
+                self.here.kill()
+                guest.wait_state(state)
+                if action == "pause":
+                    counted = guest.wait_still()
+                    self.assertIn("sanlock is not running", self.virsh.fails("resume", guest.name))
+                self.here.restart()
+                if action == "pause":
+                    self.assertIn("no longer registered", self.virsh.fails("resume", guest.name))
+                    self.virsh("managedsave", guest.name, "--running")
+                    self.virsh("start", guest.name)
+                    guest.wait_count(counted)
+                elif action == "restart":
+                    guest.wait_state("running", 90)
+                    self.assertEqual(self.holders(self.here, guest), [self.qemu()])
+                else:
+                    self.virsh("start", guest.name)
+                self.virsh("destroy", guest.name)
+
+    def test_sanlock_dies_while_the_daemon_is_away(self):
+        guest = self.guest_that("")
+        self.daemon.stop()
+        self.here.kill()
+        self.here.restart()
+        self.daemon.start()
+        guest.wait_state("shut off")
+
+    def test_told_of_nothing(self):
+        """`godwit lease-lost` by mistake."""
+        guest = self.sector().define()
+        godwit = [harness.BUILD / "godwit", "--root", self.root, "lease-lost"]
+        self.assertEqual(subprocess.run([*godwit, guest.uuid], capture_output=True, timeout=60).returncode, 5)
+        self.assertEqual(subprocess.run([*godwit, "no-uuid"], capture_output=True, timeout=60).returncode, 2)
+
+    @unittest.skipUnless(os.environ.get("GODWIT_TEST_LONG"), "waits until a host is given up: GODWIT_TEST_LONG=1")
+    def test_host_dies(self):
+        """Its VM starts on the other host once the first is certainly dead; until then the start waits, and can be ended."""
+        self.second()
+        guest = self.both(self.sector())
+        self.virsh("start", guest.name)
+        qemu = self.qemu()
+        self.daemon.kill()
+        self.here.crash()
+        harness.kill_and_wait(qemu)
+        waiting = self.other_virsh.start("start", guest.name)
+        harness.wait_for(lambda: self.other_virsh("list", "--name"), "it waits")
+        self.other_virsh("destroy", guest.name)
+        self.assertIn("destroyed while it waited", waiting.communicate(timeout=60)[1])
+        self.other_virsh("start", guest.name, timeout=300)
+        self.assertEqual(self.holders(self.there, guest), [self.qemu()])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
