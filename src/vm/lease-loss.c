@@ -113,6 +113,21 @@ int vm_lose_leases(struct vm *vm, vm_done_fn done, void *userdata, struct error 
 
 /* ---- is it still held? ---- */
 
+/*
+ * What the kernel keeps cannot be lost. This QEMU was started before its leases were asked for in the configuration, its
+ * disk has been renamed, or nobody could look: no reason to end a guest that runs.
+ */
+static void warn_of_missing(struct vm *vm, size_t n_held, const struct error *err)
+{
+	if (err)
+		log_write(LOG_LEVEL_WARNING, vm->name, NULL, "ask for the leases of %s: %s", vm->name,
+			err->message);
+	else
+		log_write(LOG_LEVEL_WARNING, vm->name, NULL,
+			"%s runs with %zu of the %zu leases it should have, until it is started again",
+			vm->name, n_held, vm->leases->items.n);
+}
+
 static void verified(struct vm *vm, size_t n_held, const struct error *err, void *userdata)
 {
 	struct error ignored = ERROR_INIT;
@@ -121,8 +136,10 @@ static void verified(struct vm *vm, size_t n_held, const struct error *err, void
 		return;
 	if (!err && n_held >= vm->leases->items.n)
 		registry_watch_leases(vm->registry);
-	else
+	else if (!err && vm->lease_kind == LEASE_KIND_SANLOCK)
 		vm_lose_leases(vm, NULL, NULL, &ignored);
+	else
+		warn_of_missing(vm, n_held, err);
 }
 
 void vm_lease_verify(struct vm *vm)

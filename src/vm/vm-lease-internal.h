@@ -46,7 +46,7 @@ void registry_forget_inquiries(struct registry *r);
 
 /* It was ended because it had lost its leases, and is to run again once it can have them. */
 void vm_lease_restart(struct vm *vm);
-/* Ask the lock manager whether QEMU holds all it must; if not, the leases are lost. */
+/* Ask the lock manager whether QEMU holds all it must; if not, sanlock's leases are lost, and lockd's are missed in the log. */
 void vm_lease_verify(struct vm *vm);
 
 /* sanlock: become a host of the lockspace, in the background. */
