@@ -48,7 +48,7 @@ void lease_note_write(enum lease_note where, int fd, const char *file, const str
 	char uuid[UUID_TEXT_MAX], boot_id[UUID_TEXT_MAX];
 	_cleanup_json_ json *o = NULL;
 	_cleanup_free_ char *text = NULL;
-	uint64_t start_time = 0;
+	uint64_t start_time = 0, host_id = where == LEASE_NOTE_BESIDE ? set->settings->host_id : 0;
 
 	if (pid == 0)
 		pid = getpid();
@@ -57,8 +57,8 @@ void lease_note_write(enum lease_note where, int fd, const char *file, const str
 	read_boot_id(boot_id);
 	uuid_format(set->uuid, uuid);
 	o = json_pack("s:format", "godwit-lease", "i:version", (int64_t)NOTE_VERSION, "s:host",
-		set->settings->hostname, "s:boot", boot_id, "i:pid", (int64_t)pid, "u:start_time", start_time,
-		"s:vm", set->vm_name, "s:uuid", uuid, NULL);
+		set->settings->hostname, "u:host_id", host_id, "s:boot", boot_id, "i:pid", (int64_t)pid,
+		"u:start_time", start_time, "s:vm", set->vm_name, "s:uuid", uuid, NULL);
 	text = json_format(o);
 	switch (where) {
 	case LEASE_NOTE_INSIDE:
@@ -101,7 +101,7 @@ static json *read_note(enum lease_note where, int fd, const char *file)
 	return o;
 }
 
-char *lease_note_describe(enum lease_note where, int fd, const struct lease_item *item,
+char *lease_note_describe(enum lease_note where, int fd, const struct lease_item *item, uint64_t host_id,
 	lease_may_hold_fn may_hold, const char *otherwise)
 {
 	_cleanup_json_ json *o = read_note(where, fd, item->file);
@@ -112,7 +112,8 @@ char *lease_note_describe(enum lease_note where, int fd, const struct lease_item
 	bool is_here;
 
 	if (!streq(json_get_string(o, "format"), "godwit-lease") ||
-		json_get_int(o, "version", 0) != NOTE_VERSION || !vm || !host)
+		json_get_int(o, "version", 0) != NOTE_VERSION || !vm || !host ||
+		json_get_uint(o, "host_id", 0) != host_id)
 		return xstrdup(otherwise);
 	read_boot_id(boot_id);
 	is_here = streq(json_get_string(o, "boot"), boot_id);

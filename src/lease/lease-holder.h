@@ -23,7 +23,8 @@ typedef bool (*lease_may_hold_fn)(pid_t pid, const struct lease_item *item);
 
 /*
  * "VM vm on host h2 (pid 4711) holds its lease", as certain as it can be said: from the note if its process lives here and `may_hold`
- * (NULL: nothing can be seen) has nothing against it, or is another host's; otherwise `otherwise`. Caller frees.
+ * (NULL: nothing can be seen) has nothing against it, or is another host's, whose `host_id` is this if there is one (0: there is
+ * none); otherwise `otherwise`. Caller frees.
  */
-char *lease_note_describe(enum lease_note where, int fd, const struct lease_item *item,
+char *lease_note_describe(enum lease_note where, int fd, const struct lease_item *item, uint64_t host_id,
 	lease_may_hold_fn may_hold, const char *otherwise);

@@ -160,7 +160,7 @@ static char *describe_holder(const struct lease_item *item, int fd)
 		}
 	}
 	return lease_note_describe(
-		note_place(item), fd, item, may_hold, "another process or another host holds its lease");
+		note_place(item), fd, item, 0, may_hold, "another process or another host holds its lease");
 }
 
 static int refuse(const struct lease_item *item, int fd, struct error *err)

@@ -29,6 +29,12 @@
 
 #define LOCKSPACE  "__LIBVIRT__DISKS__"
 #define JOIN_TRIES 60
+/* sanlock does one thing at a time for each process, and says -EBUSY to the next: so long it is asked again. */
+#define BUSY_TRIES 100
+#define BUSY_USEC  50000
+#define WHILE_BUSY(rv, call)                                                                                 \
+	for (int tries_ = 0; (rv = (call)) == -EBUSY && tries_ < BUSY_TRIES; tries_++)                       \
+	usleep(BUSY_USEC)
 enum { MD5_TEXT = 2 * MD5_DIGEST_SIZE + 1 };
 
 /* ---- errors: a negative errno, or sanlock's own from -201 on ---- */
@@ -289,20 +295,21 @@ static int prepare(struct lease_set *set, struct error *err)
 	return 0;
 }
 
-/* Hosts have numbers only; names stand in the note that a godwit leaves beside the lease. */
+/* Hosts have numbers only; names stand in the note that a godwit leaves beside the lease, if it is of the host that has it. */
 static int refuse(const struct lease_item *item, struct error *err)
 {
 	_cleanup_free_ struct sanlk_resource *res = make_resource(item);
 	_cleanup_free_ char *owner = NULL, *holder = NULL;
 	struct sanlk_host *hosts = NULL;
+	uint64_t host_id = 0;
 	int n = 0;
 
 	if (sanlock_read_resource_owners(res, 0, &hosts, &n) == 0 && n > 0)
-		owner = xasprintf(
-			"the host with host_id %llu holds its lease", (unsigned long long)hosts[0].host_id);
+		host_id = hosts[0].host_id;
 	free(hosts);
-	holder = lease_note_describe(
-		LEASE_NOTE_BESIDE, -1, item, NULL, owner ? owner : "another process holds its lease");
+	owner = host_id ? xasprintf("the host with host_id %llu holds its lease", (unsigned long long)host_id)
+			: xstrdup("another process holds its lease");
+	holder = lease_note_describe(LEASE_NOTE_BESIDE, -1, item, host_id, NULL, owner);
 	return error_set(err, ERROR_IN_USE, "%s is in use: %s; stop it there first", item->what, holder);
 }
 
@@ -337,7 +344,7 @@ static int acquire_item(const struct lease_set *set, const struct lease_item *it
 
 	snprintf(options.owner_name, sizeof(options.owner_name), "%s", set->vm_name);
 	demand_version(res, state);
-	rv = sanlock_acquire(pid ? -1 : set->fd, pid ? pid : -1, 0, 1, &res, &options);
+	WHILE_BUSY(rv, sanlock_acquire(pid ? -1 : set->fd, pid ? pid : -1, 0, 1, &res, &options));
 	if (is_held_elsewhere(rv))
 		return refuse(item, err);
 	if (rv == SANLK_ACQUIRE_LVER)
@@ -353,10 +360,11 @@ static int acquire_item(const struct lease_set *set, const struct lease_item *it
 static int count_held(pid_t pid, size_t *ret, struct buf *ret_state, struct error *err)
 {
 	char *state = NULL;
-	int n = 0, rv = sanlock_inquire(-1, pid, 0, &n, &state);
+	int n = 0, rv;
 
-	if (rv == -ESRCH) /* not registered, or not with this sanlock */
-		n = 0;
+	WHILE_BUSY(rv, sanlock_inquire(-1, pid, 0, &n, &state));
+	if (rv == -ESRCH || rv == -ECONNREFUSED || rv == -ENOENT)
+		n = 0; /* not registered, not with this sanlock, or with none: it holds nothing */
 	else if (rv < 0)
 		return sanlock_failed(err, rv, "ask for the leases of", "QEMU");
 	if (ret_state && n > 0)
@@ -403,7 +411,9 @@ static int release(struct lease_set *set, pid_t pid, struct buf *ret_state, stru
 
 	if (count_held(pid, &held, ret_state, err) < 0)
 		return -1;
-	rv = held > 0 ? sanlock_release(-1, pid, SANLK_REL_ALL, 0, NULL) : 0;
+	if (held == 0)
+		return 0;
+	WHILE_BUSY(rv, sanlock_release(-1, pid, SANLK_REL_ALL, 0, NULL));
 	return rv < 0 ? sanlock_failed(err, rv, "give back the leases of", set->vm_name) : 0;
 }
 

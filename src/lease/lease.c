@@ -59,19 +59,21 @@ struct lease_set *lease_set_new(const struct lease_settings *s)
 	return set;
 }
 
+static void item_fini(struct lease_item *item)
+{
+	free(item->what);
+	free(item->file);
+	free(item->lockspace);
+	free(item->resource);
+	close_p(&item->fd);
+}
+
 void lease_set_free(struct lease_set *set)
 {
 	if (!set)
 		return;
-	for (size_t i = 0; i < set->items.n; i++) {
-		struct lease_item *item = &set->items.items[i];
-
-		free(item->what);
-		free(item->file);
-		free(item->lockspace);
-		free(item->resource);
-		close_p(&item->fd);
-	}
+	for (size_t i = 0; i < set->items.n; i++)
+		item_fini(&set->items.items[i]);
 	VEC_FREE(&set->items);
 	close_p(&set->fd);
 	free(set->vm_name);
@@ -82,6 +84,21 @@ static struct lease_item *add_item(struct lease_set *set, char *what, bool is_sh
 {
 	VEC_ADD(&set->items, ((struct lease_item){.what = what, .is_shared = is_shared, .fd = -1}));
 	return &set->items.items[set->items.n - 1];
+}
+
+/* One lease is enough for a disk that is there twice, both times to be shared. */
+static void drop_repeated(struct lease_set *set)
+{
+	struct lease_item *last = &set->items.items[set->items.n - 1];
+
+	for (size_t i = 0; i + 1 < set->items.n; i++) {
+		if (!set->items.items[i].is_shared || !last->is_shared ||
+			!streq(set->items.items[i].file, last->file))
+			continue;
+		item_fini(last);
+		set->items.n--;
+		return;
+	}
 }
 
 /* Disks that nobody writes need nothing; those whose owner said "shared" exclude only those who do not. */
@@ -99,6 +116,7 @@ static int plan_disks(
 
 			if (driver->plan_disk(s, disk->source, item, err) < 0)
 				return -1;
+			drop_repeated(set);
 		} else if (s->require_lease_for_disks && !disk->shareable && d->leases.n == 0) {
 			return error_set(err, ERROR_UNSUPPORTED_CONFIG,
 				"domain '%s' writes to disk %s and has no <lease> (require_lease_for_disks)",
