@@ -108,7 +108,7 @@ static void status_replied(struct qmp *q, json *ret, const struct error *err, vo
 	/* Without an answer its end is on the way, and everything follows from that. */
 	if (!err)
 		take_state(vm, json_get_string(ret, "status"));
-	vm_lease_adopt(vm, vm->lease_kind);
+	vm_lease_adopt(vm);
 	log_write(LOG_LEVEL_INFO, vm->name, NULL, "vm %s adopted: pid %d, %s", vm->name, (int)vm_get_pid(vm),
 		err ? err->message : json_get_string(ret, "status"));
 	status_write(vm, NULL);

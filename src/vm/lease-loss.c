@@ -49,7 +49,7 @@ static void pause_guest(struct vm *vm, vm_done_fn done, void *userdata)
 	struct stop_waiter *waiter = NEW(struct stop_waiter);
 
 	*waiter = (struct stop_waiter){.done = done, .userdata = userdata};
-	vm->pause_reason = PAUSED_UNKNOWN;
+	vm->pause_reason = PAUSED_USER; /* as libvirt's helper, which calls virDomainSuspend */
 	vm_command(vm, "stop", NULL, stopped, waiter);
 }
 
@@ -134,12 +134,14 @@ static void verified(struct vm *vm, size_t n_held, const struct error *err, void
 
 	if (vm->lease_state != LEASE_HELD)
 		return;
-	if (!err && n_held >= vm->leases->items.n)
-		registry_watch_leases(vm->registry);
-	else if (!err && vm->lease_kind == LEASE_KIND_SANLOCK)
+	if (!err && n_held < vm->leases->items.n && vm->lease_kind == LEASE_KIND_SANLOCK) {
 		vm_lose_leases(vm, NULL, NULL, &ignored);
-	else
+		return;
+	}
+	if (err || n_held < vm->leases->items.n)
 		warn_of_missing(vm, n_held, err);
+	/* Also after an error: a sanlock that is just dying is found dead by this, and the question is asked again. */
+	registry_watch_leases(vm->registry);
 }
 
 void vm_lease_verify(struct vm *vm)

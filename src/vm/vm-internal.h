@@ -145,6 +145,7 @@ struct vm {
 	/* vm-lease.h */
 	struct lease_set *leases; /* NULL when off, or started under another lock manager */
 	enum lease_kind lease_kind;
+	size_t n_leases; /* with which QEMU was started */
 	enum lease_state lease_state;
 	struct lease_work *lease_work; /* NULL: nothing is being done about them */
 	bool restart_when_off;

@@ -17,8 +17,8 @@ int vm_lease_work(struct buf *result, void *userdata, struct error *err);
 
 /* The event must be possible in the VM's lease state. */
 void vm_lease_event(struct vm *vm, enum lease_event event);
-/* A QEMU of an earlier daemon, which started it under the lock manager `kind`. */
-void vm_lease_adopt(struct vm *vm, enum lease_kind kind);
+/* A QEMU of an earlier daemon, started with vm->lease_kind and vm->n_leases. */
+void vm_lease_adopt(struct vm *vm);
 /* QEMU is gone, or was never there. Whoever waits hears of it. */
 void vm_lease_forget(struct vm *vm);
 /* The daemon ends: whoever waits is forgotten, too. */

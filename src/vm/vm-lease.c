@@ -34,7 +34,10 @@ int vm_lease_plan(struct vm *vm, struct error *err)
 	lease_set_free(vm->leases);
 	vm->leases = NULL;
 	vm->lease_kind = vm->registry->settings.leases.kind;
-	return lease_plan(&vm->registry->settings.leases, vm->live, &vm->leases, err);
+	if (lease_plan(&vm->registry->settings.leases, vm->live, &vm->leases, err) < 0)
+		return -1;
+	vm->n_leases = vm->leases->items.n;
+	return 0;
 }
 
 bool vm_lease_is_needed(const struct vm *vm)
@@ -49,18 +52,32 @@ int vm_lease_work(struct buf *result, void *userdata, struct error *err)
 	return lease_take_here(vm->leases, true, err);
 }
 
-void vm_lease_adopt(struct vm *vm, enum lease_kind kind)
+/* The leases of a QEMU that an earlier daemon started, if they are what today's configuration would have it hold. */
+static int plan_adopted(struct vm *vm, struct error *err)
+{
+	enum lease_kind kind = vm->lease_kind;
+	size_t n = vm->n_leases;
+
+	if (kind != vm->registry->settings.leases.kind)
+		return error_set(err, ERROR_OPERATION_FAILED, "it was started with lock_manager \"%s\"",
+			lease_kind_name(kind));
+	if (vm_lease_plan(vm, err) < 0)
+		return -1;
+	if (vm->n_leases == n)
+		return 0;
+	lease_set_free(vm->leases);
+	vm->leases = NULL;
+	vm->n_leases = n;
+	return error_set(err, ERROR_OPERATION_FAILED, "it was started with %zu leases", n);
+}
+
+void vm_lease_adopt(struct vm *vm)
 {
 	struct error err = ERROR_INIT;
 
-	if (kind != vm->registry->settings.leases.kind)
+	if (plan_adopted(vm, &err) < 0)
 		log_write(LOG_LEVEL_WARNING, vm->name, NULL,
-			"vm %s was started with lock_manager \"%s\": its leases stay as they are until it is "
-			"started again",
-			vm->name, lease_kind_name(kind));
-	else if (vm_lease_plan(vm, &err) < 0)
-		log_write(LOG_LEVEL_WARNING, vm->name, NULL, "leases of %s: %s", vm->name, err.message);
-	vm->lease_kind = kind;
+			"leases of %s stay as they are until it is started again: %s", vm->name, err.message);
 	vm_lease_event(vm, vm->state == VM_RUNNING || !vm_lease_is_needed(vm) ? LEASE_EVENT_FOUND_RUNNING
 									      : LEASE_EVENT_FOUND_STOPPED);
 	if (vm->lease_state == LEASE_HELD && vm_lease_is_needed(vm))
@@ -153,6 +170,8 @@ int vm_lease_release(struct vm *vm, vm_lease_done_fn done, void *userdata, struc
 		return -1;
 	if (vm->lease_state != LEASE_HELD && vm->lease_state != LEASE_LOST)
 		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' holds no leases", vm->name);
+	if (vm->state == VM_RUNNING)
+		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' runs", vm->name);
 	if (begin_work(vm, LEASE_RELEASE, NULL, released, done, userdata, err) < 0)
 		return -1;
 	vm_lease_event(vm, LEASE_EVENT_RELEASE);
