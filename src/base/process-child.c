@@ -5,7 +5,6 @@
  */
 #include "process-child.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -72,28 +71,34 @@ static int child_prepare(const struct process_options *o, pid_t parent)
 	return 0;
 }
 
+static int compare_fds(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
 /*
  * For the time of the work, which may be long: sockets and locks of a daemon that dies meanwhile must not live on in
- * here. What is to be kept has lost its close-on-exec mark already.
+ * here.
  */
-static int child_close_others(int report_fd)
+static int child_close_others(const struct process_options *o, int report_fd)
 {
-	DIR *dir = opendir("/proc/self/fd");
-	const struct dirent *entry;
+	VEC(int) kept = {0};
+	unsigned from = 3;
+	int r = 0;
 
-	if (!dir)
-		return errno;
-	while ((entry = readdir(dir))) {
-		uint32_t fd;
-
-		if (!parse_u32(entry->d_name, &fd))
-			continue;
-		if (fd > 2 && (int)fd != dirfd(dir) && (int)fd != report_fd &&
-			(fcntl((int)fd, F_GETFD) & FD_CLOEXEC))
-			close((int)fd);
+	for (size_t i = 0; i < o->n_fds; i++)
+		VEC_ADD(&kept, o->fds[i]);
+	VEC_ADD(&kept, report_fd);
+	qsort(kept.items, kept.n, sizeof(kept.items[0]), compare_fds);
+	VEC_FOREACH (fd, &kept) {
+		if ((unsigned)fd > from && close_range(from, (unsigned)fd - 1, 0) < 0)
+			r = errno;
+		from = (unsigned)fd + 1;
 	}
-	closedir(dir);
-	return 0;
+	if (close_range(from, ~0u, 0) < 0)
+		r = errno;
+	VEC_FREE(&kept);
+	return r;
 }
 
 static void report(int fd, const struct error *err)
@@ -124,7 +129,7 @@ _Noreturn void process_child_run(const struct process_options *o, pid_t parent, 
 	report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC, 3); /* out of the way of stdio */
 	r = child_prepare(o, parent);
 	if (r == 0 && o->work)
-		r = child_close_others(report_fd);
+		r = child_close_others(o, report_fd);
 	if (r == 0) {
 		if (o->work)
 			do_work(o, report_fd);
