@@ -69,10 +69,10 @@ static int check_lifecycle(struct parse_context *c, const struct domain *d)
 
 	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
 		enum lifecycle_action action = events[i].action;
-		bool is_dump = action == LIFECYCLE_COREDUMP_DESTROY || action == LIFECYCLE_COREDUMP_RESTART;
 
-		if (action == LIFECYCLE_RENAME_RESTART || (is_dump && i < 2) ||
-			(action == LIFECYCLE_PRESERVE && i == 1))
+		/* No dump is ever taken. */
+		if (action == LIFECYCLE_RENAME_RESTART || action == LIFECYCLE_COREDUMP_DESTROY ||
+			action == LIFECYCLE_COREDUMP_RESTART || (action == LIFECYCLE_PRESERVE && i == 1))
 			return field_unsupported(c, NULL, "action '%s' in <%s> is not supported",
 				lifecycle_action_name(action), events[i].element);
 	}

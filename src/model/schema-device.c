@@ -87,6 +87,14 @@ const struct table memballoon_table = TABLE(memballoon_fields, struct memballoon
 
 /* ---- <watchdog> ---- */
 
+static int watchdog_finish(struct parse_context *c, const xmlNode *node, void *object)
+{
+	if (((const struct watchdog *)object)->action == WATCHDOG_DUMP)
+		return field_unsupported(
+			c, node, "value 'dump' of attribute 'action' of <watchdog> is not supported");
+	return 0;
+}
+
 static const struct field watchdog_fields[] = {
 	ATTR_ENUM(struct watchdog, model, "model", watchdog_model_names,
 		.flags = FIELD_ALWAYS | FIELD_REQUIRED),
@@ -94,7 +102,7 @@ static const struct field watchdog_fields[] = {
 		struct watchdog, action, "action", watchdog_action_names, .flags = FIELD_ALWAYS | FIELD_HOST),
 	INLINE(struct watchdog, info, info_table),
 };
-const struct table watchdog_table = TABLE(watchdog_fields, struct watchdog);
+const struct table watchdog_table = TABLE(watchdog_fields, struct watchdog, .finish = watchdog_finish);
 
 /* ---- <panic> ---- */
 

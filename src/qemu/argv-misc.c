@@ -85,9 +85,7 @@ int argv_watchdogs(struct argv *a)
 		if (add_watchdog(a, w) < 0)
 			return -1;
 	}
-	/* QEMU stops the guest; the dump is ours to take. */
-	argv_add(a, "-watchdog-action", "%s",
-		watchdog_action_name(action == WATCHDOG_DUMP ? WATCHDOG_PAUSE : action));
+	argv_add(a, "-watchdog-action", "%s", watchdog_action_name(action));
 	return 0;
 }
 
