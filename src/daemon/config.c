@@ -140,10 +140,9 @@ int config_set(struct config *c, const char *name, const char *value, bool quote
 			err);
 	switch (key->kind) {
 	case KIND_PATH:
-		if (*value != '/')
-			return bad(where, name, value, "expected an absolute path", err);
-		/* fall through */
 	case KIND_STRING:
+		if (key->kind == KIND_PATH && *value != '/')
+			return bad(where, name, value, "expected an absolute path", err);
 		if (!*value)
 			return bad(where, name, value, "must not be empty", err);
 		replace_string((char **)(void *)((char *)c + key->offset), value);
