@@ -248,7 +248,7 @@ class Switched(harness.DaemonTest):
         self.virsh("start", guest.name)
         self.write_config('lock_manager = "lockd"\n')
         self.daemon.restart()
-        self.assertIn('vm sector was started with lock_manager "none"', self.daemon.stderr())
+        self.assertIn('it was started with lock_manager "none"', self.daemon.stderr())
         guest.wait_count(guest.last() + 3)
         self.virsh("suspend", guest.name)
         self.virsh("resume", guest.name)
