@@ -15,7 +15,7 @@ PROGRAM = tree.TREE / "tests/guest/build"
 FAKES = {
     "apt-cache": "echo '  Depends: linux-image-6.1.0-9-cloud-amd64'",
     "apt-get": "echo 'Get:1 http://mirror.example.org/debian'; : >linux-image-6.1.0-9-cloud-amd64_6.1_amd64.deb",
-    "dpkg": 'mkdir -p "$3/boot"; : >"$3/boot/vmlinuz-6.1"',
+    "dpkg-deb": 'cd "$(mktemp -d)" && mkdir boot && : >boot/vmlinuz-6.1 && tar -c boot; rm -r "$PWD"',
 }
 
 
@@ -27,7 +27,7 @@ class Fetch(unittest.TestCase):
                 fake.write_text(f"#!/bin/sh\n{text}\n")
                 fake.chmod(0o755)
             environment = {**os.environ, "PATH": f"{directory}:{os.environ['PATH']}", "GODWIT_CACHE": directory}
-            code = f"import runpy; runpy.run_path({str(PROGRAM)!r})['fetch_kernel']()"
+            code = f"import runpy; build = runpy.run_path({str(PROGRAM)!r}); build['fetch_kernel'](build['CLOUD'])"
             done = subprocess.run([sys.executable, "-B", "-c", code], check=True, capture_output=True, text=True,
                                   env=environment)
             self.assertTrue(pathlib.Path(directory, "kernel/boot/vmlinuz-6.1").exists())
