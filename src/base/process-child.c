@@ -101,21 +101,23 @@ static int child_close_others(const struct process_options *o, int report_fd)
 	return r;
 }
 
-static void report(int fd, const struct error *err)
+static int report(int fd, const struct error *err)
 {
-	(void)!write(fd, err, sizeof(*err));
+	return write(fd, err, sizeof(*err)) == sizeof(*err) ? 0 : -1;
 }
 
+/* A peer of the work that closes its socket is an error to the work, not its end; a daemon that is gone is the child's. */
 static void do_work(const struct process_options *o, int report_fd)
 {
 	struct error err = ERROR_INIT;
 	struct buf result = {0};
-	int failed = o->work(&result, o->work_userdata, &err);
+	int failed;
 
-	report(report_fd, &err);
-	if (failed < 0)
+	signal(SIGPIPE, SIG_IGN);
+	failed = o->work(&result, o->work_userdata, &err);
+	if (report(report_fd, &err) < 0 || failed < 0 || write_full(report_fd, result.data, result.len) < 0)
 		_exit(127);
-	(void)!write_full(report_fd, result.data, result.len);
+	signal(SIGPIPE, SIG_DFL);
 }
 
 _Noreturn void process_child_run(const struct process_options *o, pid_t parent, int go_fd, int report_fd)

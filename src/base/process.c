@@ -114,7 +114,7 @@ static void tell_worked(struct process *p)
 	p->report = (struct buf){0};
 	close_report(p);
 	if (report.len < sizeof(err)) {
-		error_set(&err, ERROR_OPERATION_FAILED, "process %d ended in the middle of its work",
+		error_set(&err, ERROR_OPERATION_FAILED, "the child at work (pid %d) ended in the middle",
 			(int)p->pid);
 	} else {
 		memcpy(&err, report.data, sizeof(err));
@@ -266,17 +266,17 @@ int process_start(sd_event *loop, const struct process_options *options, process
 	struct process *p = NULL;
 	int r = -1;
 
+	/* Everything that can fail before it is let go: then its end is near, and may be waited for. */
 	if (fork_child(options, &c, err) == 0 &&
+		process_watch(loop, c.pid, c.start_time, take_fd(&c.pidfd), &p, err) == 0 &&
+		(!options->work || watch_report(p, loop, &c.report, err) == 0) &&
 		let_go(c.pid, c.start_time, options, userdata, c.go, c.report, err) == 0)
-		r = process_watch(loop, c.pid, c.start_time, take_fd(&c.pidfd), &p, err);
-	if (r == 0 && options->work && watch_report(p, loop, &c.report, err) < 0) {
-		process_free(p);
-		r = -1;
-	}
+		r = 0;
 	close_p(&c.pidfd);
 	close_p(&c.report);
 	close_p(&c.go);
 	if (r < 0) {
+		process_free(p);
 		if (c.pid > 0)
 			give_up_child(c.pid);
 		return -1;
