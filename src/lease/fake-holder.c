@@ -42,6 +42,8 @@ void prepare_disks(void)
 	make_file(disk_a);
 	make_file(disk_b);
 	lockd_in_directory.file_lockspace_dir = xasprintf("%s/locks", test_directory);
+	if (mkdir(lockd_in_directory.file_lockspace_dir, 0700) < 0)
+		BAIL_OUT("%s: %s", lockd_in_directory.file_lockspace_dir, strerror(errno));
 	has_attributes = setxattr(disk_a, NOTE_ATTRIBUTE, "", 0, 0) == 0;
 }
 

@@ -188,7 +188,9 @@ static int lock_fd(const struct lease_item *item, int fd, struct error *err)
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
 		return refuse(item, fd, err);
-	return error_errno(err, errno, "lock %s for its lease", item->file);
+	return error_errno(err, errno, "lock %s for its lease%s", item->file,
+		errno == ENOLCK ? " (its file system has no locks here; of NFS: is it mounted with nolock?)"
+				: "");
 }
 
 /* ---- this process ---- */
@@ -197,8 +199,12 @@ static int open_file(const struct lease_settings *s, struct lease_item *item, st
 {
 	int flags = O_RDWR | O_NOCTTY | O_NONBLOCK; /* not O_CLOEXEC: QEMU inherits it */
 
-	if (item->is_own && mkdir(s->file_lockspace_dir, 0700) < 0 && errno != EEXIST)
-		return error_errno(err, errno, "make %s for leases", s->file_lockspace_dir);
+	/* Not made here: where a shared file system is not mounted, a directory of its name would keep nobody out. */
+	if (item->is_own && access(s->file_lockspace_dir, F_OK) < 0)
+		return error_errno(err, errno,
+			"file_lockspace_dir %s (is the shared file system mounted? the directory must be "
+			"made once)",
+			s->file_lockspace_dir);
 	close_p(&item->fd);
 	item->fd = open(item->file, item->is_own ? flags | O_CREAT | O_NOFOLLOW : flags, 0600);
 	if (item->fd < 0)
@@ -298,18 +304,30 @@ static int change(struct lease_set *set, pid_t pid, size_t i, bool take, struct 
 	return 0;
 }
 
+/* What it holds already stays its own, whatever becomes of the rest. */
+static int acquire_of(struct lease_set *set, pid_t pid, struct error *err)
+{
+	VEC(size_t) taken = {0};
+	int r = 0;
+
+	for (size_t i = 0; i < set->items.n && r == 0; i++) {
+		bool holds = false;
+
+		if (find_descriptor(pid, &set->items.items[i], &holds) >= 0 && holds)
+			continue;
+		r = change(set, pid, i, true, err);
+		if (r == 0)
+			VEC_ADD(&taken, i);
+	}
+	for (size_t i = 0; r < 0 && i < taken.n; i++)
+		change(set, pid, taken.items[i], false, NULL);
+	VEC_FREE(&taken);
+	return r;
+}
+
 static int acquire(struct lease_set *set, pid_t pid, const char *state, struct error *err)
 {
-	if (pid == 0)
-		return acquire_here(set, err);
-	for (size_t i = 0; i < set->items.n; i++) {
-		if (change(set, pid, i, true, err) == 0)
-			continue;
-		while (i-- > 0)
-			change(set, pid, i, false, NULL);
-		return -1;
-	}
-	return 0;
+	return pid == 0 ? acquire_here(set, err) : acquire_of(set, pid, err);
 }
 
 static int release(struct lease_set *set, pid_t pid, struct buf *ret_state, struct error *err)

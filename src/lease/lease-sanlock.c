@@ -29,11 +29,14 @@
 
 #define LOCKSPACE  "__LIBVIRT__DISKS__"
 #define JOIN_TRIES 60
-/* sanlock does one thing at a time for each process, and says -EBUSY to the next: so long it is asked again. */
+/*
+ * sanlock does one thing at a time for each process, and says -EBUSY to the next; two hosts that want one lease at the same
+ * moment may both hear -EAGAIN. So long it is asked again.
+ */
 #define BUSY_TRIES 100
 #define BUSY_USEC  50000
 #define WHILE_BUSY(rv, call)                                                                                 \
-	for (int tries_ = 0; (rv = (call)) == -EBUSY && tries_ < BUSY_TRIES; tries_++)                       \
+	for (int tries_ = 0; ((rv = (call)) == -EBUSY || rv == -EAGAIN) && tries_ < BUSY_TRIES; tries_++)    \
 	usleep(BUSY_USEC)
 enum { MD5_TEXT = 2 * MD5_DIGEST_SIZE + 1 };
 
@@ -46,9 +49,9 @@ static int sanlock_failed(struct error *err, int rv, const char *what, const cha
 			what, name);
 	if (rv == -ESRCH)
 		return error_set(err, ERROR_OPERATION_FAILED,
-			"%s %s: QEMU is no longer registered with sanlock, which was started anew; save the "
-			"VM and "
-			"start it again",
+			"%s %s: QEMU is no longer registered with sanlock, which was started anew; destroy "
+			"the VM "
+			"and start it again, or save it first if nobody else has used its disks since",
 			what, name);
 	if (rv == -ENOSPC)
 		return error_set(err, ERROR_OPERATION_FAILED,
@@ -322,7 +325,8 @@ static void demand_version(struct sanlk_resource *res, const char *state)
 	struct sanlk_resource **all = NULL;
 	int n = 0;
 
-	if (!state || !*state || sanlock_state_to_args(copy, &n, &all) < 0)
+	/* Of shared ones no version is kept. */
+	if (!state || !*state || (res->flags & SANLK_RES_SHARED) || sanlock_state_to_args(copy, &n, &all) < 0)
 		return;
 	for (int i = 0; i < n; i++) {
 		if (strncmp(all[i]->name, res->name, SANLK_NAME_LEN) == 0 &&
@@ -348,8 +352,11 @@ static int acquire_item(const struct lease_set *set, const struct lease_item *it
 	if (is_held_elsewhere(rv))
 		return refuse(item, err);
 	if (rv == SANLK_ACQUIRE_LVER)
-		return error_set(
-			err, ERROR_OPERATION_FAILED, "%s was used by somebody else in between", item->what);
+		return error_set(err, ERROR_OPERATION_FAILED,
+			"%s was taken by somebody else in between: the VM's memory does not go with it any "
+			"more; "
+			"destroy the VM and start it again",
+			item->what);
 	if (rv < 0)
 		return sanlock_failed(err, rv, "take the lease of", item->what);
 	if (item->is_own)

@@ -86,19 +86,22 @@ static struct lease_item *add_item(struct lease_set *set, char *what, bool is_sh
 	return &set->items.items[set->items.n - 1];
 }
 
-/* One lease is enough for a disk that is there twice, both times to be shared. */
-static void drop_repeated(struct lease_set *set)
+/* One lease is enough for a disk that is there twice, both times to be shared; otherwise it would be in its own way. */
+static int join_repeated(const struct domain *d, struct lease_set *set, struct error *err)
 {
 	struct lease_item *last = &set->items.items[set->items.n - 1];
 
 	for (size_t i = 0; i + 1 < set->items.n; i++) {
-		if (!set->items.items[i].is_shared || !last->is_shared ||
-			!streq(set->items.items[i].file, last->file))
+		if (!streq(set->items.items[i].file, last->file))
 			continue;
+		if (!set->items.items[i].is_shared || !last->is_shared)
+			return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+				"domain '%s' has %s twice, not <shareable/>", d->name, last->what);
 		item_fini(last);
 		set->items.n--;
-		return;
+		break;
 	}
+	return 0;
 }
 
 /* Disks that nobody writes need nothing; those whose owner said "shared" exclude only those who do not. */
@@ -114,9 +117,9 @@ static int plan_disks(
 			struct lease_item *item =
 				add_item(set, xasprintf("disk %s", disk->source), disk->shareable);
 
-			if (driver->plan_disk(s, disk->source, item, err) < 0)
+			if (driver->plan_disk(s, disk->source, item, err) < 0 ||
+				join_repeated(d, set, err) < 0)
 				return -1;
-			drop_repeated(set);
 		} else if (s->require_lease_for_disks && !disk->shareable && d->leases.n == 0) {
 			return error_set(err, ERROR_UNSUPPORTED_CONFIG,
 				"domain '%s' writes to disk %s and has no <lease> (require_lease_for_disks)",
@@ -223,14 +226,25 @@ static int work(struct buf *result, void *userdata, struct error *err)
 
 static void worked(struct process *p, const struct error *err, const char *result, size_t len, void *userdata)
 {
+	static const char *const doing[] = {
+		[LEASE_JOIN] = "join the lockspace",
+		[LEASE_INQUIRE] = "ask for leases",
+		[LEASE_RELEASE] = "give leases back",
+		[LEASE_ACQUIRE] = "take leases",
+		[LEASE_WATCH] = "watch over leases",
+	};
 	struct lease_request *r = userdata;
 	_cleanup_json_ json *o = NULL;
 	struct lease_answer answer = {.state = ""};
 	struct error failure = ERROR_INIT;
 
-	if (!err && json_parse(result ? result : "", len, &o, &failure) < 0)
+	if (err) {
+		failure = *err;
+		error_prefix(&failure, "%s", doing[r->operation]);
 		err = &failure;
-	if (!err) {
+	} else if (json_parse(result ? result : "", len, &o, &failure) < 0) {
+		err = &failure;
+	} else {
 		answer.n_held = (size_t)json_get_uint(o, "n_held", 0);
 		answer.state = json_get_string(o, "state");
 	}

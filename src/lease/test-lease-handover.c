@@ -102,6 +102,25 @@ static void test_target(sd_event *loop)
 	holder_end(&source);
 }
 
+/* One of two cannot be had again: the other, held all along, is not touched. */
+static void test_keeps_what_it_holds(sd_event *loop)
+{
+	_cleanup_(lease_set_free_p) struct lease_set *ab = plan_both("vm"),
+						     *a = plan_one(&lockd, "other", disk_a, false);
+	_cleanup_free_ char *aside = xasprintf("%s.aside", disk_b);
+	struct holder h = hold(ab);
+
+	rename(disk_b, aside);
+	make_file(disk_b);
+	is_int(request(loop, ab, LEASE_ACQUIRE, h.pid).err.code, ERROR_OPERATION_FAILED,
+		"held: a second disk was replaced");
+	is_int(request(loop, ab, LEASE_INQUIRE, h.pid).n_held, 1, "held: the first is still held");
+	ok(!is_free(a), "held: and by nobody else to be had");
+	rename(aside, disk_b);
+	ok(succeeds(loop, ab, LEASE_ACQUIRE, h.pid), "held: the disk is back, and all is as it was");
+	holder_end(&h);
+}
+
 static void test_no_descriptor(sd_event *loop)
 {
 	_cleanup_(lease_set_free_p) struct lease_set *a = plan_one(&lockd, "vm", disk_a, false),
@@ -110,7 +129,8 @@ static void test_no_descriptor(sd_event *loop)
 	struct holder h = hold(b);
 	struct answer answer = request(loop, a, LEASE_ACQUIRE, h.pid);
 
-	want = xasprintf("QEMU (pid %d) has no descriptor for the lease of disk %s: ", (int)h.pid, disk_a);
+	want = xasprintf("take leases: QEMU (pid %d) has no descriptor for the lease of disk %s: ",
+		(int)h.pid, disk_a);
 	ok(answer.err.code == ERROR_OPERATION_FAILED && startswith(answer.err.message, want),
 		"no descriptor: said so");
 	is_int(request(loop, a, LEASE_INQUIRE, h.pid).n_held, 0, "no descriptor: holds nothing");
@@ -287,6 +307,7 @@ int main(void)
 	prepare_disks();
 	test_hand_over(loop);
 	test_target(loop);
+	test_keeps_what_it_holds(loop);
 	test_no_descriptor(loop);
 	test_forgotten_request(loop);
 	test_other_descriptors(loop);
