@@ -14,7 +14,7 @@ static void fill_leases(const struct vm *vm, rpc_leases *ret)
 	*ret = (rpc_leases){
 		.pid = vm_get_pid(vm),
 		.manager = (char *)lease_kind_name(vm_get_lease_kind(vm)),
-		.state = (char *)lease_state_name(vm_get_lease_state(vm)),
+		.state = (char *)(n ? lease_state_name(vm_get_lease_state(vm)) : "none"),
 		.leases = {.leases_len = (u_int)n, .leases_val = xcalloc(n ? n : 1, sizeof(rpc_lease))},
 	};
 	domain_handle(vm, &ret->dom);

@@ -85,6 +85,9 @@ int vm_inject_nmi(struct vm *vm, vm_done_fn done, void *userdata, struct error *
 
 int vm_destroy(struct vm *vm, bool graceful, vm_done_fn done, void *userdata, struct error *err)
 {
+	if (vm_lease_forget_restart(vm) && vm->state == VM_OFF)
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"domain '%s' is not running, and will not be started again by itself now", vm->name);
 	if (vm_check_verb(vm, VERB_DESTROY, err) < 0)
 		return -1;
 	if (!vm->process) {

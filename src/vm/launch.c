@@ -183,6 +183,8 @@ static void leases_taken(
 	start->leasing = false;
 	if (err) {
 		failure = *err;
+		if (failure.code == ERROR_OPERATION_FAILED && !vm->stopping)
+			error_prefix(&failure, "take its leases");
 		if (vm->stopping)
 			error_set(&failure, ERROR_OPERATION_ABORTED,
 				"destroyed while it waited for its leases");

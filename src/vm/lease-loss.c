@@ -17,6 +17,11 @@
 
 /* A VM that is to start anew may find its lease still held, or sanlock still away. */
 #define RESTART_USEC (5 * USEC_PER_SEC)
+/* How long a guest may take to stand still before it is ended. */
+#define PAUSE_USEC (10 * USEC_PER_SEC)
+/* A watch that ends sooner has watched nothing: the next begins after a pause, longer each time. */
+#define WATCH_USEC	 USEC_PER_SEC
+#define WATCH_PAUSE_USEC (60 * USEC_PER_SEC)
 
 /* ---- pause ---- */
 
@@ -34,6 +39,7 @@ static void stopped(struct vm *vm, const struct error *err, void *userdata)
 {
 	struct error failure = ERROR_INIT;
 
+	vm->end_timer = sd_event_source_disable_unref(vm->end_timer);
 	if (!err && vm_lease_release(vm, released, userdata, &failure) == 0)
 		return;
 	if (vm->process) {
@@ -50,6 +56,8 @@ static void pause_guest(struct vm *vm, vm_done_fn done, void *userdata)
 
 	*waiter = (struct stop_waiter){.done = done, .userdata = userdata};
 	vm->pause_reason = PAUSED_USER; /* as libvirt's helper, which calls virDomainSuspend */
+	/* QEMU flushes its disks first, and they may never answer. */
+	vm_kill_after(vm, PAUSE_USEC);
 	vm_command(vm, "stop", NULL, stopped, waiter);
 }
 
@@ -67,11 +75,13 @@ static int try_restart(sd_event_source *s, uint64_t usec, void *userdata)
 
 static void restarted(struct vm *vm, const struct error *err, void *userdata)
 {
-	if (err)
+	if (!err)
+		log_write(LOG_LEVEL_NOTICE, vm->name, NULL, "%s runs again, with its leases", vm->name);
+	else if (err->code != ERROR_OPERATION_ABORTED && vm->registry) {
+		vm_lease_forget_restart(vm);
 		sd_event_add_time_relative(vm->registry->loop, &vm->restart_timer, CLOCK_MONOTONIC,
 			RESTART_USEC, 0, try_restart, vm);
-	else
-		log_write(LOG_LEVEL_NOTICE, vm->name, NULL, "%s runs again, with its leases", vm->name);
+	}
 }
 
 void vm_lease_restart(struct vm *vm)
@@ -79,11 +89,22 @@ void vm_lease_restart(struct vm *vm)
 	struct error err = ERROR_INIT;
 
 	vm->restart_when_off = false;
-	if (!vm->persistent)
+	if (!vm->persistent) {
 		log_write(LOG_LEVEL_ERROR, vm->name, NULL, "%s cannot be started again: it was not defined",
 			vm->name);
-	else if (vm_start(vm, &(struct vm_start_options){0}, restarted, NULL, &err) < 0)
+	} else if (vm_start(vm, &(struct vm_start_options){0}, restarted, NULL, &err) < 0) {
+		log_write(LOG_LEVEL_ERROR, vm->name, NULL, "start %s again: %s", vm->name, err.message);
 		restarted(vm, &err, NULL);
+	}
+}
+
+bool vm_lease_forget_restart(struct vm *vm)
+{
+	bool was_coming = vm->restart_when_off || vm->restart_timer;
+
+	vm->restart_when_off = false;
+	vm->restart_timer = sd_event_source_disable_unref(vm->restart_timer);
+	return was_coming;
 }
 
 /* ---- lost ---- */
@@ -92,6 +113,9 @@ int vm_lose_leases(struct vm *vm, vm_done_fn done, void *userdata, struct error 
 {
 	enum lockfailure_action action = vm->live ? vm->live->on_lockfailure : LOCKFAILURE_DEFAULT;
 
+	if (!vm_lease_is_needed(vm) || vm->lease_kind != LEASE_KIND_SANLOCK)
+		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' has no leases that could be lost",
+			vm->name);
 	if (vm->lease_state != LEASE_HELD)
 		return error_set(err, ERROR_OPERATION_INVALID, "the leases of domain '%s' are %s", vm->name,
 			lease_state_name(vm->lease_state));
@@ -104,7 +128,8 @@ int vm_lose_leases(struct vm *vm, vm_done_fn done, void *userdata, struct error 
 		pause_guest(vm, done, userdata);
 		return 0;
 	}
-	vm->restart_when_off = action == LOCKFAILURE_RESTART;
+	/* Not over the head of whoever is ending it already. */
+	vm->restart_when_off = action == LOCKFAILURE_RESTART && !vm->stopping;
 	VEC_ADD(&vm->stop_waiters, ((struct stop_waiter){.done = done, .userdata = userdata}));
 	/* SIGKILL: a QEMU that may flush would write. */
 	vm_stop_process(vm, SIGKILL, SHUTOFF_FAILED, STOPPED_FAILED);
@@ -153,17 +178,42 @@ void vm_lease_verify(struct vm *vm)
 			err.message);
 }
 
-static void watch_ended(const struct lease_answer *answer, const struct error *err, void *userdata)
+static void verify_all(struct registry *r)
 {
-	struct registry *r = userdata;
-
-	lease_request_free(r->lease_watch);
-	r->lease_watch = NULL;
-	log_warning("%s", err ? err->message : "the watch over leases has ended");
 	VEC_FOREACH (vm, &r->vms) {
 		if (vm->lease_state == LEASE_HELD && vm_lease_is_needed(vm))
 			vm_lease_verify(vm);
 	}
+}
+
+static int watch_again(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct registry *r = userdata;
+
+	r->watch_timer = sd_event_source_disable_unref(r->watch_timer);
+	verify_all(r);
+	return 0;
+}
+
+static void watch_ended(const struct lease_answer *answer, const struct error *err, void *userdata)
+{
+	struct registry *r = userdata;
+	bool watched = clock_now() - r->watch_began >= WATCH_USEC;
+
+	lease_request_free(r->lease_watch);
+	r->lease_watch = NULL;
+	if (watched || r->watch_pause_usec == 0)
+		log_warning("%s", err ? err->message : "the watch over leases has ended");
+	if (watched) {
+		r->watch_pause_usec = 0;
+		verify_all(r);
+		return;
+	}
+	r->watch_pause_usec = r->watch_pause_usec ? r->watch_pause_usec * 2 : WATCH_USEC;
+	if (r->watch_pause_usec > WATCH_PAUSE_USEC)
+		r->watch_pause_usec = WATCH_PAUSE_USEC;
+	sd_event_add_time_relative(
+		r->loop, &r->watch_timer, CLOCK_MONOTONIC, r->watch_pause_usec, 0, watch_again, r);
 }
 
 void registry_watch_leases(struct registry *r)
@@ -171,8 +221,9 @@ void registry_watch_leases(struct registry *r)
 	_cleanup_(lease_set_free_p) struct lease_set *none = lease_set_new(&r->settings.leases);
 	struct error err = ERROR_INIT;
 
-	if (r->lease_watch || r->settings.leases.kind != LEASE_KIND_SANLOCK)
+	if (r->lease_watch || r->watch_timer || r->settings.leases.kind != LEASE_KIND_SANLOCK)
 		return;
+	r->watch_began = clock_now();
 	if (lease_request_start(r->loop, none, LEASE_WATCH, 0, NULL, watch_ended, r, &r->lease_watch, &err) <
 		0)
 		log_warning("watch over leases: %s", err.message);
@@ -210,4 +261,5 @@ void registry_close_leases(struct registry *r)
 	lease_request_free(r->lease_watch);
 	lease_request_free(r->lease_join);
 	r->lease_watch = r->lease_join = NULL;
+	r->watch_timer = sd_event_source_disable_unref(r->watch_timer);
 }

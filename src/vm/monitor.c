@@ -157,7 +157,7 @@ static int kill_now(sd_event_source *s, uint64_t usec, void *userdata)
 	return 0;
 }
 
-static void kill_after(struct vm *vm, uint64_t usec)
+void vm_kill_after(struct vm *vm, uint64_t usec)
 {
 	vm->end_timer = sd_event_source_unref(vm->end_timer);
 	sd_event_add_time_relative(
@@ -166,7 +166,7 @@ static void kill_after(struct vm *vm, uint64_t usec)
 
 void vm_kill_later(struct vm *vm)
 {
-	kill_after(vm, GOODBYE_USEC);
+	vm_kill_after(vm, GOODBYE_USEC);
 }
 
 void vm_stop_process(struct vm *vm, int sig, int shutoff_reason, int stopped_detail)
@@ -180,7 +180,7 @@ void vm_stop_process(struct vm *vm, int sig, int shutoff_reason, int stopped_det
 	if (vm->process && !vm->process_ended) {
 		process_kill(vm->process, sig);
 		if (sig != SIGKILL)
-			kill_after(vm, STOP_PATIENCE_USEC);
+			vm_kill_after(vm, STOP_PATIENCE_USEC);
 	}
 }
 
@@ -235,6 +235,12 @@ static void on_resume(struct vm *vm, json *data)
 
 	if (vm->state != VM_PAUSED && vm->state != VM_STOPPING)
 		return;
+	if (!lease_may_run(vm->lease_state)) {
+		log_write(LOG_LEVEL_ERROR, vm->name, NULL,
+			"somebody let %s run without its leases: stopping it", vm->name);
+		vm->pause_reason = PAUSED_USER;
+		qmp_command(vm->qmp, "stop", NULL, -1, 0, NULL, NULL);
+	}
 	vm_set_state(vm, VM_RUNNING, DOMAIN_RUNNING, vm->resume_reason);
 	if (was_paused || vm->resume_reason == RUNNING_RESTORED)
 		vm_emit_lifecycle(vm, EVENT_RESUMED, RESUMED_UNPAUSED);

@@ -21,6 +21,8 @@ void vm_on_process_exit(struct process *p, int status, void *userdata);
 void vm_stop_process(struct vm *vm, int sig, int shutoff_reason, int stopped_detail);
 /* Its monitor is lost: kill it unless it goes by itself in a moment. */
 void vm_kill_later(struct vm *vm);
+/* Kill it unless vm->end_timer is dropped before. */
+void vm_kill_after(struct vm *vm, uint64_t usec);
 
 /* The guest has shut down and QEMU waits: end it, or start the guest anew, as its definition says. */
 void vm_finish_shutdown(struct vm *vm);

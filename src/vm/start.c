@@ -334,6 +334,7 @@ int vm_start(struct vm *vm, const struct vm_start_options *options, vm_done_fn d
 
 	if (vm_check_verb(vm, VERB_START, err) < 0)
 		return -1;
+	vm_lease_forget_restart(vm);
 	if (vm_has_managed_save(vm) && !options->force_boot)
 		return start_from_managed_save(vm, options, done, userdata, err);
 	if (vm_has_managed_save(vm) && vm_managed_save_remove(vm, err) < 0)

@@ -22,7 +22,8 @@ int status_write_process(struct vm *vm, pid_t pid, uint64_t start_time, struct e
 		(int64_t)vm->id, "i:pid", (int64_t)pid, "u:start_time", start_time, "i:state",
 		(int64_t)vm->status.state, "i:reason", (int64_t)vm->status.reason, "b:reboot_requested",
 		vm->reboot_requested, "s:lock_manager", lease_kind_name(vm->lease_kind), "u:leases",
-		(uint64_t)vm->n_leases, "s:domain", xml, NULL);
+		(uint64_t)vm->n_leases, "b:leases_given", vm->leases_given, "s:lease_version",
+		vm->lease_version, "s:domain", xml, NULL);
 	_cleanup_free_ char *text = json_format(o);
 
 	return file_replace_volatile(vm->run_fd, STATUS_FILE, text, strlen(text), 0600, err);
@@ -78,6 +79,8 @@ static int decode(struct registry *r, json *o, const char *directory, struct vm 
 	if (lock_manager)
 		lease_kind_parse(lock_manager, &vm->lease_kind);
 	vm->n_leases = (size_t)json_get_uint(o, "leases", 0);
+	vm->leases_given = json_get_bool(o, "leases_given", false);
+	replace_string(&vm->lease_version, json_get_string(o, "lease_version"));
 	vm->reboot_requested = json_get_bool(o, "reboot_requested", false);
 	vm->status = (struct vm_status){
 		(int)json_get_int(o, "state", DOMAIN_NOSTATE), (int)json_get_int(o, "reason", 0)};

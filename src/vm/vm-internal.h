@@ -145,7 +145,9 @@ struct vm {
 	/* vm-lease.h */
 	struct lease_set *leases; /* NULL when off, or started under another lock manager */
 	enum lease_kind lease_kind;
-	size_t n_leases; /* with which QEMU was started */
+	size_t n_leases;     /* with which QEMU was started */
+	bool leases_given;   /* QEMU was made to give them back, and has not had them again since */
+	char *lease_version; /* what the lock manager said then, for whoever has them next; "" nothing */
 	enum lease_state lease_state;
 	struct lease_work *lease_work; /* NULL: nothing is being done about them */
 	bool restart_when_off;
@@ -164,6 +166,8 @@ struct registry {
 	int log_fd;
 	int32_t last_id;
 	struct lease_request *lease_join, *lease_watch; /* lease-loss.c; NULL: not at work */
+	sd_event_source *watch_timer;			/* the watch ended too soon to begin again at once */
+	uint64_t watch_began, watch_pause_usec;
 	VEC(struct lease_inquiry *) lease_inquiries;
 	registry_event_fn on_event;
 	void *event_userdata;

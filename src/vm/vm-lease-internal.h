@@ -26,7 +26,7 @@ void vm_lease_cancel(struct vm *vm);
 
 /*
  * QMP `cont`, once QEMU holds what it must; the reason of the RESUME event is vm->resume_reason. done may be NULL. ERROR_IN_USE: the guest stays
- * as it is.
+ * as it is. Until it is done the VM is busy (vm_check_verb).
  */
 int vm_run_cpus(struct vm *vm, vm_done_fn done, void *userdata, struct error *err);
 
@@ -46,6 +46,8 @@ void registry_forget_inquiries(struct registry *r);
 
 /* It was ended because it had lost its leases, and is to run again once it can have them. */
 void vm_lease_restart(struct vm *vm);
+/* Somebody else says now what becomes of it. Was it to run again? */
+bool vm_lease_forget_restart(struct vm *vm);
 /* Ask the lock manager whether QEMU holds all it must; if not, sanlock's leases are lost, and lockd's are missed in the log. */
 void vm_lease_verify(struct vm *vm);
 

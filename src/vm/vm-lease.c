@@ -23,8 +23,12 @@ void vm_lease_event(struct vm *vm, enum lease_event event)
 	if (before != vm->lease_state)
 		log_write(LOG_LEVEL_DEBUG, vm->name, NULL, "leases of %s: %s -> %s", vm->name,
 			lease_state_name(before), lease_state_name(vm->lease_state));
-	if (vm->lease_state == LEASE_HELD && vm_lease_is_needed(vm))
-		registry_watch_leases(vm->registry);
+	if (vm->lease_state == LEASE_HELD) {
+		vm->leases_given = false;
+		replace_string(&vm->lease_version, NULL);
+		if (vm_lease_is_needed(vm))
+			registry_watch_leases(vm->registry);
+	}
 }
 
 /* ---- start, adoption, end ---- */
@@ -71,17 +75,35 @@ static int plan_adopted(struct vm *vm, struct error *err)
 	return error_set(err, ERROR_OPERATION_FAILED, "it was started with %zu leases", n);
 }
 
+/* A QEMU that stands still and has it all needs not ask for it again. */
+static void found(struct vm *vm, size_t n_held, const struct error *err, void *userdata)
+{
+	if (err || vm->lease_state != LEASE_RELEASED || vm->lease_work || n_held < vm->leases->items.n)
+		return;
+	vm_lease_event(vm, LEASE_EVENT_TAKE);
+	vm_lease_event(vm, LEASE_EVENT_GRANTED);
+	status_write(vm, NULL);
+}
+
 void vm_lease_adopt(struct vm *vm)
 {
 	struct error err = ERROR_INIT;
+	bool is_planned = plan_adopted(vm, &err) == 0;
 
-	if (plan_adopted(vm, &err) < 0)
+	if (!is_planned)
 		log_write(LOG_LEVEL_WARNING, vm->name, NULL,
 			"leases of %s stay as they are until it is started again: %s", vm->name, err.message);
-	vm_lease_event(vm, vm->state == VM_RUNNING || !vm_lease_is_needed(vm) ? LEASE_EVENT_FOUND_RUNNING
-									      : LEASE_EVENT_FOUND_STOPPED);
-	if (vm->lease_state == LEASE_HELD && vm_lease_is_needed(vm))
+	/* What was given back may be somebody else's by now, whatever the configuration has become. */
+	if (vm->state != VM_RUNNING && (vm_lease_is_needed(vm) || vm->leases_given))
+		vm_lease_event(vm, LEASE_EVENT_FOUND_STOPPED);
+	else
+		vm_lease_event(vm, LEASE_EVENT_FOUND_RUNNING);
+	if (!vm_lease_is_needed(vm))
+		return;
+	if (vm->lease_state == LEASE_HELD)
 		vm_lease_verify(vm);
+	else if (!vm->leases_given && vm_inquire_leases(vm, found, NULL, &err) < 0)
+		log_write(LOG_LEVEL_WARNING, vm->name, NULL, "%s", err.message);
 }
 
 static struct lease_work take_work(struct vm *vm)
@@ -106,6 +128,9 @@ void vm_lease_forget(struct vm *vm)
 
 	lease_set_free(vm->leases);
 	vm->leases = NULL;
+	vm->n_leases = 0;
+	vm->leases_given = false;
+	replace_string(&vm->lease_version, NULL);
 	vm_lease_event(vm, LEASE_EVENT_GONE);
 	if (!vm->lease_work)
 		return;
@@ -153,6 +178,11 @@ static void taken(const struct lease_answer *answer, const struct error *err, vo
 
 static void released(const struct lease_answer *answer, const struct error *err, void *userdata)
 {
+	struct vm *vm = userdata;
+
+	if (!err)
+		replace_string(&vm->lease_version, answer->state);
+	status_write(vm, NULL);
 	end_work(userdata, LEASE_EVENT_RELEASED, answer, err);
 }
 
@@ -172,8 +202,13 @@ int vm_lease_release(struct vm *vm, vm_lease_done_fn done, void *userdata, struc
 		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' holds no leases", vm->name);
 	if (vm->state == VM_RUNNING)
 		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' runs", vm->name);
-	if (begin_work(vm, LEASE_RELEASE, NULL, released, done, userdata, err) < 0)
+	/* Written down first: a daemon that comes after this one must know. */
+	vm->leases_given = true;
+	if (status_write(vm, err) < 0 ||
+		begin_work(vm, LEASE_RELEASE, NULL, released, done, userdata, err) < 0) {
+		vm->leases_given = false;
 		return -1;
+	}
 	vm_lease_event(vm, LEASE_EVENT_RELEASE);
 	return 0;
 }
@@ -185,6 +220,12 @@ int vm_lease_take(struct vm *vm, const char *state, vm_lease_done_fn done, void 
 	if (vm->lease_state != LEASE_RELEASED)
 		return error_set(err, ERROR_OPERATION_INVALID, "the leases of domain '%s' are %s", vm->name,
 			lease_state_name(vm->lease_state));
+	if (!vm->leases)
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"domain '%s' was made to give its leases back, under lock_manager \"%s\": destroy "
+			"it, or "
+			"have that lock manager again",
+			vm->name, lease_kind_name(vm->lease_kind));
 	if (begin_work(vm, LEASE_ACQUIRE, state, taken, done, userdata, err) < 0)
 		return -1;
 	vm_lease_event(vm, LEASE_EVENT_TAKE);
@@ -230,7 +271,8 @@ int vm_run_cpus(struct vm *vm, vm_done_fn done, void *userdata, struct error *er
 			vm->name);
 	run = NEW(struct run_request);
 	*run = (struct run_request){done, userdata};
-	if (vm_lease_take(vm, NULL, taken_to_run, run, err) < 0) {
+	/* With the version of when they were given back: memory must not go over disks that others have used. */
+	if (vm_lease_take(vm, vm->lease_version, taken_to_run, run, err) < 0) {
 		free(run);
 		return -1;
 	}
@@ -241,6 +283,7 @@ int vm_run_cpus(struct vm *vm, vm_done_fn done, void *userdata, struct error *er
 
 struct lease_inquiry {
 	struct vm *vm;
+	pid_t pid; /* of whom it is asked: the VM may have another QEMU by the time of the answer */
 	struct lease_request *request;
 	vm_held_fn done;
 	void *userdata;
@@ -257,10 +300,15 @@ static void inquired(const struct lease_answer *answer, const struct error *err,
 {
 	struct lease_inquiry *inquiry = userdata;
 	struct registry *r = inquiry->vm->registry;
+	struct error gone = ERROR_INIT;
 
 	for (size_t i = 0; i < r->lease_inquiries.n; i++)
 		if (r->lease_inquiries.items[i] == inquiry)
 			VEC_REMOVE(&r->lease_inquiries, i);
+	if (vm_get_pid(inquiry->vm) != inquiry->pid) {
+		error_set(&gone, ERROR_OPERATION_FAILED, "QEMU is gone");
+		err = &gone;
+	}
 	inquiry->done(inquiry->vm, answer->n_held, err, inquiry->userdata);
 	inquiry_free(inquiry);
 }
@@ -274,7 +322,8 @@ int vm_inquire_leases(struct vm *vm, vm_held_fn done, void *userdata, struct err
 			"the leases of domain '%s' are not this lock manager's: it was started with \"%s\"",
 			vm->name, lease_kind_name(vm->lease_kind));
 	inquiry = NEW(struct lease_inquiry);
-	*inquiry = (struct lease_inquiry){.vm = vm_ref(vm), .done = done, .userdata = userdata};
+	*inquiry = (struct lease_inquiry){
+		.vm = vm_ref(vm), .pid = vm_get_pid(vm), .done = done, .userdata = userdata};
 	if (lease_request_start(vm->registry->loop, vm->leases, LEASE_INQUIRE, vm_get_pid(vm), NULL, inquired,
 		    inquiry, &inquiry->request, err) < 0) {
 		inquiry_free(inquiry);

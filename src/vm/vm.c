@@ -78,6 +78,7 @@ static void vm_free(struct vm *vm)
 	sd_event_source_disable_unref(vm->restart_timer);
 	vm_lease_cancel(vm);
 	lease_set_free(vm->leases);
+	free(vm->lease_version);
 	qmp_close(vm->qmp);
 	process_free(vm->process);
 	resources_free(vm->resources);
@@ -111,6 +112,11 @@ int vm_check_verb(const struct vm *vm, enum vm_verb verb, struct error *err)
 	if (!verbs[verb].beside_job && vm->operation)
 		return error_set(err, ERROR_BUSY, "cannot %s %s: job '%s' is in progress", verbs[verb].name,
 			vm->name, vm->operation->type->job.name);
+	/* Whatever it is, it would meet a guest that is about to run, or to lose its right to. */
+	if (!verbs[verb].beside_job && vm->lease_work)
+		return error_set(err, ERROR_BUSY, "cannot %s %s: its leases are just being %s",
+			verbs[verb].name, vm->name,
+			vm->lease_state == LEASE_RELEASING ? "released" : "taken");
 	if (verbs[verb].states & IN(vm->state))
 		return 0;
 	if (vm->state == VM_OFF)

@@ -216,7 +216,16 @@ class Lockd(TwoHosts):
     def test_same_disk_twice(self):
         guest = self.sector().define(
             extra_devices=f"<disk type='file'><source file='{self.root}/sector.img'/><target dev='vdb'/></disk>")
-        self.assertIn(f"disk {guest.disk} is in use", self.virsh.fails("start", guest.name))
+        self.assertIn(f"domain 'sector' has disk {guest.disk} twice, not <shareable/>", self.virsh.fails("start", guest.name))
+
+    def test_cannot_be_lost(self):
+        guest = self.sector().define()
+        self.virsh("start", guest.name)
+        self.virsh("suspend", guest.name)
+        self.assertIn("has no leases that could be lost", subprocess.run(
+            [harness.BUILD / "godwit", "--root", self.root, "lease-lost", guest.uuid], capture_output=True, text=True,
+            timeout=60).stderr)
+        self.assertEqual(guest.state(), "paused")
 
     def test_shown(self):
         guest = self.sector().define()
@@ -308,6 +317,7 @@ class FileLockspace(TwoHosts):
         self.manager = TwoHosts.manager  # the directory is known only when there is one
         super().setUp()
         self.directory = self.root / "locks"
+        self.directory.mkdir(0o700)
         for daemon, host in ((self.daemon, "h1"), (self.other, "h2")):
             (daemon.root / "etc/godwit.conf").write_text(
                 f'{self.manager}hostname = "{host}"\nfile_lockspace_dir = "{self.directory}"\n')
@@ -318,7 +328,7 @@ class FileLockspace(TwoHosts):
         self.virsh("start", guest.name)
         lock_file = self.directory / hashlib.sha256(str(guest.disk).encode()).hexdigest()
         self.assertEqual(os.listdir(self.directory), [lock_file.name])
-        self.assertEqual((self.mode_of(lock_file), self.mode_of(self.directory)), (0o600, 0o700))
+        self.assertEqual(self.mode_of(lock_file), 0o600)
         self.assertEqual(leases.holders(lock_file), [self.qemu()])
         self.assertTrue(leases.is_free(guest.disk), "the disk itself is not locked")
         self.check_refused(self.there.fails("start", guest.name), guest)
@@ -330,9 +340,10 @@ class FileLockspace(TwoHosts):
         (self.root / "etc/godwit.conf").write_text(f'{self.manager}file_lockspace_dir = "{self.root}/no/such/place"\n')
         self.daemon.restart()
         guest = self.sector().define()
-        self.assertIn(f"make {self.root}/no/such/place for leases: No such file or directory",
+        self.assertIn(f"file_lockspace_dir {self.root}/no/such/place (is the shared file system mounted?",
                       self.virsh.fails("start", guest.name))
         self.assertEqual(guest.state(), "shut off")
+        self.assertFalse((self.root / "no").exists())
 
 
 if __name__ == "__main__":

@@ -207,12 +207,17 @@ class Lost(Sanlock):
         # A QEMU of the other host would still meet this one's own lock on the image: all this is one machine.
         taker = self.there.hold(LOCKSPACE, self.resource(guest), self.leases / self.resource(guest), 0)
         harness.wait_for(lambda: self.holders(self.there, guest) == [taker.pid], "the other host has the lease", 90)
-        self.assertIn("the host with host_id 2 holds its lease", self.virsh.fails("resume", guest.name))
+        self.assertIn("was taken by somebody else in between", self.virsh.fails("resume", guest.name))
         self.assertEqual(guest.state(), "paused")
         taker.kill()
         taker.wait()
         harness.wait_for(lambda: not self.holders(self.there, guest), "the lease is free")
-        self.virsh("resume", guest.name)
+        self.assertIn("was taken by somebody else in between", self.virsh.fails("resume", guest.name))
+        self.daemon.restart(kill=True)
+        self.assertIn("was taken by somebody else in between", self.virsh.fails("resume", guest.name))
+        self.virsh("qemu-monitor-command", guest.name, "--hmp", "cont")
+        harness.wait_for(lambda: "somebody let on-pause run without its leases" in self.daemon.stderr(), "it is noticed")
+        guest.wait_state("paused")
 
     def test_restart(self):
         guest = self.guest_that("restart")
