@@ -11,6 +11,7 @@ subprocess.TimeoutExpired.
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import pathlib
 import re
@@ -22,6 +23,14 @@ import harness
 PROGRAM = harness.TREE / "tests/reference/start-sanlock"
 CACHE = pathlib.Path(os.environ.get("GODWIT_CACHE") or harness.TREE / ".cache") / "sanlock"
 MIB = 1 << 20
+LOCKSPACE = "__LIBVIRT__DISKS__"
+CONFIG = """lock_manager = "sanlock"
+auto_disk_leases = 1
+disk_lease_dir = "{leases}"
+host_id = {number}
+io_timeout = 1
+hostname = "{name}"
+"""
 
 
 def need_sanlock(test):
@@ -237,3 +246,62 @@ class SanlockHost:
         """A process that runs `argv` once it has the lease; it ends with an error when the lease is held."""
         resource = f"{lockspace}:{name}:{escape(path)}:{offset}"
         return self._spawn(self.enter(["sanlock", "client", "command", "-r", resource, "-c", *(argv or ("/bin/sleep", "1000"))]))
+
+
+class SanlockTest(harness.DaemonTest):
+    """self.daemon runs on host h1 (self.here); self.other on host h2 (self.there), started by the tests that need it."""
+
+    autostart = False
+
+    def setUp(self):
+        need_sanlock(self)
+        super().setUp()
+        self.leases = self.root / "leases"
+        self.leases.mkdir()
+        self.here = SanlockHost(self.root / "a", "h1", 1, options="-g 5", test_root=self.root)
+        self.there = SanlockHost(self.root / "b", "h2", 2, options="-g 5", test_root=self.root)
+        self.addCleanup(self.end_hosts)
+        self.here.start()
+        self.start_daemon(self.daemon, self.here)
+
+    def end_hosts(self):
+        self.daemon.kill()
+        for host in (self.here, self.there):
+            host.crash()
+
+    def start_daemon(self, daemon, host, **environment):
+        (daemon.root / "etc/godwit.conf").write_text(CONFIG.format(leases=self.leases, number=host.host_id, name=host.name))
+        daemon.prefix = host.enter()
+        daemon.start(**environment)
+
+    def second(self):
+        """The other host, its daemon, and a virsh for it."""
+        self.there.start()
+        self.other = harness.Daemon(self.root / "h2", test_root=self.root)
+        self.addCleanup(self.other.kill)
+        self.start_daemon(self.other, self.there)
+        self.other_virsh = harness.Virsh(self.other.uri())
+
+    def both(self, guest, **options):
+        guest.define(**options)
+        self.other_virsh("define", self.root / f"{guest.name}.xml")
+        return guest
+
+    def qemu(self):
+        pids = harness.qemus_of(self.root)
+        self.assertEqual(len(pids), 1)
+        return pids[0]
+
+    def resource(self, guest):
+        return hashlib.md5(str(guest.disk).encode()).hexdigest()
+
+    def holders(self, host, guest):
+        return host.status().holders(LOCKSPACE, self.resource(guest))
+
+    def guest_that(self, action):
+        """A running guest whose <on_lockfailure> is `action`."""
+        guest = self.sector(f"on-{action or 'default'}")
+        guest.define(extra=f"<on_lockfailure>{action}</on_lockfailure>" if action else "")
+        self.virsh("start", guest.name)
+        guest.wait_count(5)
+        return guest

@@ -5,7 +5,6 @@
 GODWIT_TEST_LONG=1 adds what waits until a host is given up, two minutes.
 """
 
-import hashlib
 import json
 import os
 import subprocess
@@ -18,82 +17,15 @@ import rpc
 RACES = 20 if os.environ.get("GODWIT_SANITIZED") else 200
 CREATE, DESTROY = 9, 12
 RESOURCE_BUSY = 87  # libvirt/virterror.h
-LOCKSPACE = "__LIBVIRT__DISKS__"
-CONFIG = """lock_manager = "sanlock"
-auto_disk_leases = 1
-disk_lease_dir = "{leases}"
-host_id = {number}
-io_timeout = 1
-hostname = "{name}"
-"""
 
 
-class Sanlock(harness.DaemonTest):
-    """self.daemon on host h1; self.other on host h2, started by the tests that need it."""
-
-    autostart = False
-
-    def setUp(self):
-        lease_hosts.need_sanlock(self)
-        super().setUp()
-        self.leases = self.root / "leases"
-        self.leases.mkdir()
-        self.here = lease_hosts.SanlockHost(self.root / "a", "h1", 1, options="-g 5", test_root=self.root)
-        self.there = lease_hosts.SanlockHost(self.root / "b", "h2", 2, options="-g 5", test_root=self.root)
-        self.addCleanup(self.end_hosts)
-        self.here.start()
-        self.start_daemon(self.daemon, self.here)
-
-    def end_hosts(self):
-        self.daemon.kill()
-        for host in (self.here, self.there):
-            host.crash()
-
-    def start_daemon(self, daemon, host, **environment):
-        (daemon.root / "etc/godwit.conf").write_text(CONFIG.format(leases=self.leases, number=host.host_id, name=host.name))
-        daemon.prefix = host.enter()
-        daemon.start(**environment)
-
-    def second(self):
-        """The other host, its daemon, and a virsh for it."""
-        self.there.start()
-        self.other = harness.Daemon(self.root / "h2", test_root=self.root)
-        self.addCleanup(self.other.kill)
-        self.start_daemon(self.other, self.there)
-        self.other_virsh = harness.Virsh(self.other.uri())
-
-    def both(self, guest, **options):
-        guest.define(**options)
-        self.other_virsh("define", self.root / f"{guest.name}.xml")
-        return guest
-
-    def qemu(self):
-        pids = harness.qemus_of(self.root)
-        self.assertEqual(len(pids), 1)
-        return pids[0]
-
-    def resource(self, guest):
-        return hashlib.md5(str(guest.disk).encode()).hexdigest()
-
-    def holders(self, host, guest):
-        return host.status().holders(LOCKSPACE, self.resource(guest))
-
-    def guest_that(self, action):
-        """A running guest whose <on_lockfailure> is `action`."""
-        guest = self.sector(f"on-{action or 'default'}")
-        guest.define(extra=f"<on_lockfailure>{action}</on_lockfailure>" if action else "")
-        self.virsh("start", guest.name)
-        guest.wait_count(5)
-        return guest
-
-
-class Exclusion(Sanlock):
+class Exclusion(lease_hosts.SanlockTest):
     def test_from_start_to_end(self):
         self.second()
         guest = self.both(self.sector())
         self.virsh("start", guest.name)
         qemu, name = self.qemu(), self.resource(guest)
-        self.assertEqual(sorted(os.listdir(self.leases)), sorted([LOCKSPACE, name, f"{name}.holder"]))
+        self.assertEqual(sorted(os.listdir(self.leases)), sorted([lease_hosts.LOCKSPACE, name, f"{name}.holder"]))
         self.assertEqual(self.holders(self.here, guest), [qemu], "the registered process is QEMU")
         refused = (f"resource busy: start {guest.name}: disk {guest.disk} is in use: VM {guest.name} on host h1 (pid {qemu}) "
                    "holds its lease; stop it there first")
@@ -161,19 +93,19 @@ class Exclusion(Sanlock):
         self.virsh("start", guest.name)
 
     def test_no_directory(self):
-        (self.root / "etc/godwit.conf").write_text(CONFIG.format(leases=self.root / "nowhere", number=1, name="h1"))
+        (self.root / "etc/godwit.conf").write_text(lease_hosts.CONFIG.format(leases=self.root / "nowhere", number=1, name="h1"))
         self.daemon.restart()
         guest = self.sector().define()
         self.assertIn(f"directory for leases {self.root}/nowhere: No such file or directory", self.virsh.fails("start", guest.name))
 
 
-class Lost(Sanlock):
+class Lost(lease_hosts.SanlockTest):
     """The lockspace is lost, sanlock dies, the storage fails: what <on_lockfailure> says, happens."""
 
     def test_poweroff(self):
         """sanlock ends it by itself when the lockspace is taken away."""
         guest = self.guest_that("poweroff")
-        self.here.rem_lockspace(LOCKSPACE)
+        self.here.rem_lockspace(lease_hosts.LOCKSPACE)
         guest.wait_state("shut off")
         self.assertEqual(harness.qemus_of(self.root), [])
         self.virsh("start", guest.name)
@@ -182,11 +114,11 @@ class Lost(Sanlock):
     def lose(self):
         """Storage away for as long as sanlock needs to give the lockspace up, and back."""
         self.here.fail_storage()
-        harness.wait_for(lambda: "REM" in self.here.status().lockspaces[LOCKSPACE].flags, "the lockspace is lost", 60)
+        harness.wait_for(lambda: "REM" in self.here.status().lockspaces[lease_hosts.LOCKSPACE].flags, "the lockspace is lost", 60)
 
     def heal(self):
         self.here.heal_storage()
-        harness.wait_for(lambda: LOCKSPACE not in self.here.status().lockspaces, "the lockspace is left", 90)
+        harness.wait_for(lambda: lease_hosts.LOCKSPACE not in self.here.status().lockspaces, "the lockspace is left", 90)
 
     def test_pause(self):
         self.second()
@@ -205,7 +137,7 @@ class Lost(Sanlock):
         guest.wait_state("paused")
         self.heal()
         # A QEMU of the other host would still meet this one's own lock on the image: all this is one machine.
-        taker = self.there.hold(LOCKSPACE, self.resource(guest), self.leases / self.resource(guest), 0)
+        taker = self.there.hold(lease_hosts.LOCKSPACE, self.resource(guest), self.leases / self.resource(guest), 0)
         harness.wait_for(lambda: self.holders(self.there, guest) == [taker.pid], "the other host has the lease", 90)
         self.assertIn("was taken by somebody else in between", self.virsh.fails("resume", guest.name))
         self.assertEqual(guest.state(), "paused")
