@@ -29,14 +29,12 @@
 
 #define LOCKSPACE  "__LIBVIRT__DISKS__"
 #define JOIN_TRIES 60
-/*
- * sanlock does one thing at a time for each process, and says -EBUSY to the next; two hosts that want one lease at the same
- * moment may both hear -EAGAIN. So long it is asked again.
- */
-#define BUSY_TRIES 100
-#define BUSY_USEC  50000
+/* sanlock does one thing at a time for each process, and says -EBUSY to the next: so long it is asked again. */
+#define BUSY_TRIES  100
+#define BUSY_USEC   50000
+#define AGAIN_TRIES 20
 #define WHILE_BUSY(rv, call)                                                                                 \
-	for (int tries_ = 0; ((rv = (call)) == -EBUSY || rv == -EAGAIN) && tries_ < BUSY_TRIES; tries_++)    \
+	for (int tries_ = 0; (rv = (call)) == -EBUSY && tries_ < BUSY_TRIES; tries_++)                       \
 	usleep(BUSY_USEC)
 enum { MD5_TEXT = 2 * MD5_DIGEST_SIZE + 1 };
 
@@ -71,6 +69,7 @@ static bool is_held_elsewhere(int rv)
 	case SANLK_ACQUIRE_SHRETRY:
 	case SANLK_ACQUIRE_OWNED_RETRY:
 	case -EEXIST: /* by another process of this host */
+	case -EAGAIN: /* shared, by other hosts */
 		return true;
 	default:
 		return false;
@@ -348,7 +347,17 @@ static int acquire_item(const struct lease_set *set, const struct lease_item *it
 
 	snprintf(options.owner_name, sizeof(options.owner_name), "%s", set->vm_name);
 	demand_version(res, state);
-	WHILE_BUSY(rv, sanlock_acquire(pid ? -1 : set->fd, pid ? pid : -1, 0, 1, &res, &options));
+	/*
+	 * Busy: another process of this host is at it. It may wait for a dead host's lease to expire, for minutes, and sanlock
+	 * goes on with that when the process is gone. Again: sanlock is just giving it back, or other hosts share it.
+	 */
+	for (int again = 0; again < AGAIN_TRIES;) {
+		rv = sanlock_acquire(pid ? -1 : set->fd, pid ? pid : -1, 0, 1, &res, &options);
+		if (rv != -EBUSY && rv != -EAGAIN)
+			break;
+		again += rv == -EAGAIN;
+		usleep(BUSY_USEC);
+	}
 	if (is_held_elsewhere(rv))
 		return refuse(item, err);
 	if (rv == SANLK_ACQUIRE_LVER)

@@ -8,6 +8,8 @@ GODWIT_TEST_LONG=1 adds what waits until a host is given up, two minutes.
 import json
 import os
 import subprocess
+import sys
+import time
 import unittest
 
 import harness
@@ -66,6 +68,26 @@ class Exclusion(lease_hosts.SanlockTest):
             self.assertEqual(reply.status, rpc.OK)
             harness.wait_for(lambda h=holder: not self.holders(h, guest), "sanlock has given the lease back")
         self.assertTrue(all(winners), f"both win now and then: {winners}")
+
+    def test_shareable(self):
+        """Both hosts share it; nobody has it for itself while anybody does."""
+        self.second()
+        disk = self.root / "data.img"
+        disk.write_bytes(bytes(1 << 20))
+        xml = f"<disk type='file'><source file='{disk}'/><target dev='vdb'/>%s</disk>"
+        for name in ("one", "two"):
+            self.both(self.sector(name), extra_devices=xml % "<shareable/>")
+        self.both(self.sector("greedy"), extra_devices=xml % "")
+        self.virsh("start", "one")
+        self.other_virsh("start", "two")
+        in_use = f"resource busy: start greedy: disk {disk} is in use: "
+        for virsh in (self.virsh, self.other_virsh):
+            self.assertIn(in_use, virsh.fails("start", "greedy"))
+        self.virsh("destroy", "one")
+        self.assertIn(in_use, self.virsh.fails("start", "greedy"))
+        self.other_virsh("destroy", "two")
+        self.virsh("start", "greedy")
+        self.assertIn("VM greedy on host h1", self.other_virsh.fails("start", "two"))
 
     def test_lease_elements(self):
         area = self.root / "area"
@@ -208,12 +230,14 @@ class Lost(lease_hosts.SanlockTest):
         qemu = self.qemu()
         self.daemon.kill()
         self.here.crash()
+        crashed = time.monotonic()
         harness.kill_and_wait(qemu)
         waiting = self.other_virsh.start("start", guest.name)
         harness.wait_for(lambda: self.other_virsh("list", "--name"), "it waits")
         self.other_virsh("destroy", guest.name)
         self.assertIn("destroyed while it waited", waiting.communicate(timeout=60)[1])
         self.other_virsh("start", guest.name, timeout=300)
+        print(f"fail-over: {time.monotonic() - crashed:.0f} s", file=sys.stderr)
         self.assertEqual(self.holders(self.there, guest), [self.qemu()])
 
 
