@@ -22,8 +22,8 @@ struct lease_driver {
 	int (*release)(struct lease_set *set, pid_t pid, struct buf *ret_state, struct error *err);
 	int (*inquire)(
 		struct lease_set *set, pid_t pid, size_t *ret_held, struct buf *ret_state, struct error *err);
-	int (*join)(const struct lease_settings *s, struct error *err);	 /* may be NULL */
-	int (*watch)(const struct lease_settings *s, struct error *err); /* may be NULL */
+	int (*join)(const struct lease_settings *s, struct error *err); /* may be NULL */
+	int (*watch)(const struct lease_set *set, struct error *err);	/* may be NULL */
 };
 
 /* NULL: built without it. */

@@ -20,6 +20,7 @@
 #include <sanlock_resource.h>
 #include <sanlock_rv.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 
 #include "file.h"
@@ -33,6 +34,7 @@
 #define BUSY_TRIES  100
 #define BUSY_USEC   50000
 #define AGAIN_TRIES 20
+#define ENDING_MS   1000
 #define WHILE_BUSY(rv, call)                                                                                 \
 	for (int tries_ = 0; (rv = (call)) == -EBUSY && tries_ < BUSY_TRIES; tries_++)                       \
 	usleep(BUSY_USEC)
@@ -256,19 +258,6 @@ static int join(const struct lease_settings *s, struct error *err)
 	return sanlock_failed(err, rv, "join lockspace", path);
 }
 
-/* For as long as sanlock lives. What it has lost by then it can tell nobody. */
-static int watch(const struct lease_settings *s, struct error *err)
-{
-	struct pollfd p = {.events = POLLRDHUP};
-
-	p.fd = sanlock_register();
-	if (p.fd < 0)
-		return sanlock_failed(err, p.fd, "watch", "sanlock");
-	while (poll(&p, 1, -1) < 0 && errno == EINTR)
-		;
-	return error_set(err, ERROR_OPERATION_FAILED, "sanlock has ended");
-}
-
 /* ---- this process ---- */
 
 static int prepare(struct lease_set *set, struct error *err)
@@ -431,6 +420,45 @@ static int release(struct lease_set *set, pid_t pid, struct buf *ret_state, stru
 		return 0;
 	WHILE_BUSY(rv, sanlock_release(-1, pid, SANLK_REL_ALL, 0, NULL));
 	return rv < 0 ? sanlock_failed(err, rv, "give back the leases of", set->vm_name) : 0;
+}
+
+/* ---- watching ---- */
+
+/* Who is just ending has closed its connection before it is gone. */
+static bool has_ended(pid_t pid)
+{
+	struct pollfd p = {.events = POLLIN};
+	bool ended;
+
+	p.fd = pidfd_open(pid, 0);
+	ended = p.fd < 0 || poll(&p, 1, ENDING_MS) != 0;
+	close_p(&p.fd);
+	return ended;
+}
+
+/*
+ * For as long as sanlock lives. What it has lost by then it can tell nobody. Registered first: who holds its leases after that,
+ * holds them with this sanlock, and not with one that died a moment ago.
+ */
+static int watch(const struct lease_set *set, struct error *err)
+{
+	struct pollfd p = {.events = POLLRDHUP};
+
+	p.fd = sanlock_register();
+	if (p.fd < 0)
+		return sanlock_failed(err, p.fd, "watch", "sanlock");
+	VEC_FOREACH (holder, &set->holders) {
+		size_t n = 0;
+
+		if (count_held(holder.pid, &n, NULL, err) < 0)
+			return -1;
+		if (n < holder.n_items && !has_ended(holder.pid))
+			return error_set(err, ERROR_OPERATION_FAILED,
+				"sanlock does not know the leases of QEMU (pid %d)", (int)holder.pid);
+	}
+	while (poll(&p, 1, -1) < 0 && errno == EINTR)
+		;
+	return error_set(err, ERROR_OPERATION_FAILED, "sanlock has ended");
 }
 
 static const struct lease_driver sanlock = {

@@ -75,6 +75,7 @@ void lease_set_free(struct lease_set *set)
 	for (size_t i = 0; i < set->items.n; i++)
 		item_fini(&set->items.items[i]);
 	VEC_FREE(&set->items);
+	VEC_FREE(&set->holders);
 	close_p(&set->fd);
 	free(set->vm_name);
 	free(set);
@@ -196,7 +197,7 @@ static int do_operation(const struct lease_request *r, size_t *n_held, struct bu
 	case LEASE_JOIN:
 		return driver->join ? driver->join(set->settings, err) : 0;
 	case LEASE_WATCH:
-		return driver->watch(set->settings, err);
+		return driver->watch(set, err);
 	case LEASE_INQUIRE:
 		return driver->inquire(set, r->pid, n_held, state, err);
 	case LEASE_RELEASE:

@@ -54,6 +54,12 @@ struct lease_item {
 	int fd;			    /* in the child that becomes QEMU; else -1 */
 };
 
+/* A living QEMU that must hold so many. */
+struct lease_holder {
+	pid_t pid;
+	size_t n_items;
+};
+
 /* All that one VM must hold: taken and given back together. */
 struct lease_set {
 	const struct lease_settings *settings;
@@ -61,6 +67,7 @@ struct lease_set {
 	uint8_t uuid[16];
 	enum lockfailure_action on_lost;
 	VEC(struct lease_item) items;
+	VEC(struct lease_holder) holders; /* for WATCH alone */
 	int fd; /* sanlock, in the child that becomes QEMU: its connection; else -1 */
 };
 
@@ -87,7 +94,11 @@ enum lease_operation {
 	LEASE_INQUIRE, /* what does it hold? */
 	LEASE_RELEASE, /* give back all; the guest must stand still, its images be flushed. Idempotent */
 	LEASE_ACQUIRE, /* take all, or nothing. Idempotent */
-	LEASE_WATCH, /* of no VM: ends (with an error) when the lock manager's daemon does, and not before */
+	/*
+	 * Of no VM: ends (with an error) when the lock manager's daemon does, or one of the holders holds less than it must, which
+	 * is looked at once, when that daemon is watched already. Not before.
+	 */
+	LEASE_WATCH,
 };
 
 struct lease_answer {

@@ -166,7 +166,8 @@ static void verified(struct vm *vm, size_t n_held, const struct error *err, void
 	if (err || n_held < vm->leases->items.n)
 		warn_of_missing(vm, n_held, err);
 	/* Also after an error: a sanlock that is just dying is found dead by this, and the question is asked again. */
-	registry_watch_leases(vm->registry);
+	if (!vm->registry->lease_watch && !vm->registry->watch_timer)
+		registry_watch_leases(vm->registry);
 }
 
 void vm_lease_verify(struct vm *vm)
@@ -202,29 +203,35 @@ static void watch_ended(const struct lease_answer *answer, const struct error *e
 
 	lease_request_free(r->lease_watch);
 	r->lease_watch = NULL;
-	if (watched || r->watch_pause_usec == 0)
+	if (watched || r->watch_pause_usec == 0) {
 		log_warning("%s", err ? err->message : "the watch over leases has ended");
-	if (watched) {
-		r->watch_pause_usec = 0;
+		r->watch_pause_usec = watched ? 0 : WATCH_USEC;
 		verify_all(r);
 		return;
 	}
-	r->watch_pause_usec = r->watch_pause_usec ? r->watch_pause_usec * 2 : WATCH_USEC;
-	if (r->watch_pause_usec > WATCH_PAUSE_USEC)
-		r->watch_pause_usec = WATCH_PAUSE_USEC;
+	/* All was well, and still it did not last. */
 	sd_event_add_time_relative(
 		r->loop, &r->watch_timer, CLOCK_MONOTONIC, r->watch_pause_usec, 0, watch_again, r);
+	if (r->watch_pause_usec < WATCH_PAUSE_USEC)
+		r->watch_pause_usec *= 2;
 }
 
 void registry_watch_leases(struct registry *r)
 {
-	_cleanup_(lease_set_free_p) struct lease_set *none = lease_set_new(&r->settings.leases);
+	_cleanup_(lease_set_free_p) struct lease_set *all = lease_set_new(&r->settings.leases);
 	struct error err = ERROR_INIT;
 
-	if (r->lease_watch || r->watch_timer || r->settings.leases.kind != LEASE_KIND_SANLOCK)
+	if (r->settings.leases.kind != LEASE_KIND_SANLOCK)
 		return;
+	VEC_FOREACH (vm, &r->vms) {
+		if (vm->lease_state == LEASE_HELD && vm_lease_is_needed(vm))
+			VEC_ADD(&all->holders, ((struct lease_holder){vm_get_pid(vm), vm->leases->items.n}));
+	}
+	lease_request_free(r->lease_watch);
+	r->lease_watch = NULL;
+	r->watch_timer = sd_event_source_disable_unref(r->watch_timer);
 	r->watch_began = clock_now();
-	if (lease_request_start(r->loop, none, LEASE_WATCH, 0, NULL, watch_ended, r, &r->lease_watch, &err) <
+	if (lease_request_start(r->loop, all, LEASE_WATCH, 0, NULL, watch_ended, r, &r->lease_watch, &err) <
 		0)
 		log_warning("watch over leases: %s", err.message);
 }

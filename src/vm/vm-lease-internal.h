@@ -53,6 +53,6 @@ void vm_lease_verify(struct vm *vm);
 
 /* sanlock: become a host of the lockspace, in the background. */
 void registry_join_lockspace(struct registry *r);
-/* sanlock: notice when its daemon ends. Idempotent. */
+/* sanlock: notice when its daemon ends, or has ended since one of the VMs took its leases. Anew for each that does. */
 void registry_watch_leases(struct registry *r);
 void registry_close_leases(struct registry *r);
