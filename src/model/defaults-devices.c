@@ -28,7 +28,7 @@ static enum disk_bus bus_of_target(const char *target)
 }
 
 /* Disks of one bus are kept in the order of their targets, whatever order they are written in. */
-static void sort_disks(struct domain *d)
+void domain_sort_disks(struct domain *d)
 {
 	struct disk **v = d->disks.items;
 
@@ -53,7 +53,7 @@ static void sort_disks(struct domain *d)
 
 static int fill_disks(struct domain *d, struct error *err)
 {
-	sort_disks(d);
+	domain_sort_disks(d);
 	VEC_FOREACH (disk, &d->disks) {
 		if (disk->bus == DISK_BUS_NONE)
 			disk->bus = disk->device == DISK_FLOPPY ? DISK_BUS_FDC : bus_of_target(disk->target);

@@ -29,5 +29,8 @@ int domain_fill_defaults(struct domain *d, const struct domain_host *host, struc
 int domain_assign_addresses(struct domain *d, struct error *err);
 void domain_assign_aliases(struct domain *d);
 
+/* Disks of one bus in the order of their targets; part of domain_fill_defaults. */
+void domain_sort_disks(struct domain *d);
+
 /* Does the machine (canonical name) have PCI Express ("pc-q35-*")? */
 bool domain_is_q35(const struct domain *d);

@@ -229,6 +229,7 @@ struct disk {
 	uint32_t logical_block_size, physical_block_size; /* 0 not said */
 	char *snapshot;					  /* no, internal, external, manual; NULL */
 	struct device_info info;
+	uint32_t node; /* number of its block nodes in a QEMU (argv.h); 0: not yet given. Not in XML */
 };
 
 /* <lease>: something in a lock manager's keeping that the VM must hold while it runs (src/lease). */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Domains: what is live and what is not, what a guest could notice, what is too much. */
+#include "disk.h"
 #include "domain.h"
 
 #include <malloc.h>
@@ -245,8 +246,61 @@ static void test_costs(void)
 	ok(first && d && per_domain < 16 * 1024, "a domain takes less than 16 KiB");
 }
 
+static struct disk *new_disk(const char *target, const char *rest)
+{
+	_cleanup_free_ char *xml = xasprintf(
+		"<disk type='file'><source file='/s/%s'/><target dev='%s'/>%s</disk>", target, target, rest);
+	struct disk *disk = NULL;
+	struct error err = ERROR_INIT;
+
+	if (disk_parse(xml, 0, "attaching", &disk, &err) < 0)
+		printf("# %s\n", err.message);
+	return disk;
+}
+
+static void test_one_disk(void)
+{
+	_cleanup_domain_ struct domain *d = parse(live_xml, 0);
+	_cleanup_(disk_free_p) struct disk *twice = NULL, *copy = NULL;
+	_cleanup_free_ char *target = NULL, *xml = NULL;
+	struct disk *disk = new_disk("vdz", "<alias name='ua-z'/>");
+	size_t n = d->disks.n;
+	struct error err = ERROR_INIT;
+
+	ok(domain_add_disk(d, disk, &err) == 0 && d->disks.n == n + 1 && domain_find_disk(d, "vdz") == disk &&
+			domain_find_disk_by_alias(d, "ua-z") == disk,
+		"a disk comes");
+	domain_number_disks(d);
+	ok(d->disks.items[0]->node == n + 1 && d->disks.items[n]->node == 1,
+		"disks are numbered from the last one down");
+	twice = new_disk("vdz", "");
+	ok(domain_add_disk(d, twice, &err) < 0 && strstr(err.message, "target vdz already exists"),
+		"not twice");
+	replace_string(&twice->target, "vdy");
+	replace_string(&twice->info.alias, "ua-z");
+	ok(domain_add_disk(d, twice, &err) < 0 && strstr(err.message, "same alias") && d->disks.n == n + 1,
+		"nor with what another device has");
+	copy = disk_copy(disk);
+	domain_remove_disk(d, disk);
+	ok(d->disks.n == n && !domain_find_disk(d, "vdz"), "and goes");
+	replace_string(&twice->info.alias, NULL);
+	disk = TAKE_PTR(twice);
+	ok(domain_add_disk(d, disk, &err) == 0, "another one comes");
+	domain_number_disks(d);
+	ok(disk->node == n + 2, "with a number that was never used while the others are there");
+	xml = disk_format(copy, 0);
+	ok(strstr(xml, "<alias name='ua-z'/>") && disk_parse_target(xml, "detaching", &target, &err) == 0 &&
+			streq(target, "vdz"),
+		"a disk is written, and found by its target");
+	ok(disk_parse("<interface/>", 0, "attaching", &disk, &err) < 0 &&
+			err.code == ERROR_UNSUPPORTED_CONFIG &&
+			strstr(err.message, "attaching <interface> is not supported"),
+		"other devices are refused by name");
+}
+
 int main(void)
 {
+	test_one_disk();
 	test_defaults();
 	test_live();
 	test_live_values_are_dropped();

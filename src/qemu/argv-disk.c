@@ -45,6 +45,8 @@ static unsigned node_number(const struct domain *d, const struct disk *disk)
 {
 	size_t i = 0;
 
+	if (disk->node)
+		return disk->node;
 	while (d->disks.items[i] != disk)
 		i++;
 	return (unsigned)(d->disks.n - i);
@@ -235,10 +237,9 @@ static void put_policies(json *o, const struct disk *disk)
 	argv_put_string(o, "rerror", error_action(read));
 }
 
-static int add_device(struct argv *a, const struct disk *disk, const char *node)
+static int add_device(struct argv *a, const struct disk *disk, const char *node, uint32_t boot)
 {
 	const struct cache_mode *mode = cache_mode(disk);
-	uint32_t boot = argv_boot_index(a->d, &disk->info);
 	json *o = json_pack("s:id", disk->info.alias, "s:drive", node, NULL);
 
 	if (put_driver(a, o, disk) < 0 || put_identity(a, o, disk) < 0) {
@@ -261,16 +262,48 @@ static int add_device(struct argv *a, const struct disk *disk, const char *node)
 	return argv_add_device(a, o);
 }
 
+static int add_disk(struct argv *a, const struct disk *disk, uint32_t boot)
+{
+	_cleanup_free_ char *node = NULL;
+
+	if (check_io(a, disk) < 0)
+		return -1;
+	node = add_nodes(a, disk);
+	return add_device(a, disk, node, boot);
+}
+
 int argv_disks(struct argv *a)
 {
 	VEC_FOREACH (disk, &a->d->disks) {
-		_cleanup_free_ char *node = NULL;
-
-		if (check_io(a, disk) < 0)
-			return -1;
-		node = add_nodes(a, disk);
-		if (add_device(a, disk, node) < 0)
+		if (add_disk(a, disk, argv_boot_index(a->d, &disk->info)) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+/* ---- for a QEMU that runs ---- */
+
+int argv_build_disk(const struct domain *d, const struct disk *disk, const struct qemu_capabilities *caps,
+	struct strv *ret_argv, struct error *err)
+{
+	struct strv out = {0};
+	struct argv a = {.d = d, .caps = caps, .out = &out, .err = err};
+
+	/* The firmware has its order: a disk that comes later is in it only where its user says so. */
+	if (add_disk(&a, disk, disk->info.boot_order) < 0) {
+		strv_fini(&out);
+		return -1;
+	}
+	*ret_argv = out;
+	return 0;
+}
+
+void argv_disk_nodes(const struct disk *disk, struct strv *ret)
+{
+	if (!disk->source)
+		return;
+	if (disk->copy_on_read == TRISTATE_ON)
+		strv_addf(ret, "libvirt-CoR-%s", disk->target);
+	strv_addf(ret, "libvirt-%u-format", disk->node);
+	strv_addf(ret, "libvirt-%u-storage", disk->node);
 }

@@ -28,3 +28,12 @@ struct argv_context {
  */
 int argv_build(const struct domain *d, const struct qemu_capabilities *caps, const struct argv_context *ctx,
 	struct strv *ret_argv, struct error *err);
+
+/*
+ * The part of the command line that is this one disk of `d`: pairs of "-blockdev" and JSON from the bottom up, then "-device" and JSON. The
+ * JSON is that of the commands blockdev-add and device_add.
+ */
+int argv_build_disk(const struct domain *d, const struct disk *disk, const struct qemu_capabilities *caps,
+	struct strv *ret_argv, struct error *err);
+/* The names of its block nodes from the top down, as they are to be deleted; disk->node must be set. Appended. */
+void argv_disk_nodes(const struct disk *disk, struct strv *ret);

@@ -14,6 +14,7 @@
 
 #include "argv.h"
 #include "defaults.h"
+#include "disk.h"
 #include "file.h"
 #include "tap.h"
 
@@ -91,6 +92,28 @@ static int to_definition(const char *xml, struct qemu_capabilities *caps, char *
 	return 0;
 }
 
+/* Plugged into a running QEMU, each disk would be the same: nothing that is not in the whole command line. */
+static int check_disks(struct domain *d, struct qemu_capabilities *caps, const char *all, struct error *err)
+{
+	domain_number_disks(d);
+	VEC_FOREACH (disk, &d->disks) {
+		struct strv part = {0}, nodes = {0};
+		const char *from = all;
+
+		if (argv_build_disk(d, disk, caps, &part, err) < 0)
+			return -1;
+		argv_disk_nodes(disk, &nodes);
+		ok(part.n == 2 * nodes.n + 2, "the nodes of a disk are named");
+		/* Which disk is booted from is said only at the start. */
+		for (size_t i = 1; from && i < (d->os.n_boot ? 2 * nodes.n : part.n); i += 2)
+			from = strstr(from, part.items[i]);
+		ok(from, "... and by itself it is what it is among all");
+		strv_fini(&part);
+		strv_fini(&nodes);
+	}
+	return 0;
+}
+
 /* Everything that happens to a description between the user and QEMU, twice where it must not matter. */
 static int to_argv(const char *xml, struct qemu_capabilities *caps, char **ret, struct error *err)
 {
@@ -122,7 +145,7 @@ static int to_argv(const char *xml, struct qemu_capabilities *caps, char **ret, 
 		return -1;
 	*ret = format_argv(&argv);
 	strv_fini(&argv);
-	return 0;
+	return check_disks(again, caps, *ret, err);
 }
 
 static char *read_text(const char *path)

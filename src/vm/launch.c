@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "argv.h"
+#include "disk.h"
 #include "file.h"
 #include "log.h"
 #include "monitor.h"
@@ -88,6 +89,7 @@ static int prepare_with(
 	if (definition_complete(vm->registry, vm->live, caps, err) < 0)
 		return -1;
 	domain_assign_aliases(vm->live);
+	domain_number_disks(vm->live);
 	if (check_host(vm->live, err) < 0 || vm_lease_plan(vm, err) < 0)
 		return -1;
 	vm->live->id = vm->id = ++vm->registry->last_id;

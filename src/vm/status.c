@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "disk.h"
 #include "file.h"
 #include "log.h"
 #include "vm-internal.h"
@@ -14,6 +15,26 @@
 #define STATUS_FILE    "status.json"
 #define STATUS_VERSION 1
 #define STATUS_MAX     (16u << 20)
+
+/* By alias, the numbers of the disks' block nodes. */
+static json *encode_nodes(const struct domain *d)
+{
+	json *nodes = json_object_new_object();
+
+	VEC_FOREACH (disk, &d->disks)
+		if (disk->info.alias)
+			json_object_object_add(nodes, disk->info.alias, json_object_new_uint64(disk->node));
+	return nodes;
+}
+
+/* An earlier version, which could not plug disks in, did not write them down: then they are as they were at the start. */
+static void decode_nodes(struct domain *d, json *nodes)
+{
+	VEC_FOREACH (disk, &d->disks)
+		if (disk->info.alias)
+			disk->node = (uint32_t)json_get_uint(nodes, disk->info.alias, 0);
+	domain_number_disks(d);
+}
 
 int status_write_process(struct vm *vm, pid_t pid, uint64_t start_time, struct error *err)
 {
@@ -23,7 +44,7 @@ int status_write_process(struct vm *vm, pid_t pid, uint64_t start_time, struct e
 		(int64_t)vm->status.state, "i:reason", (int64_t)vm->status.reason, "b:reboot_requested",
 		vm->reboot_requested, "s:lock_manager", lease_kind_name(vm->lease_kind), "u:leases",
 		(uint64_t)vm->n_leases, "b:leases_given", vm->leases_given, "s:lease_version",
-		vm->lease_version, "s:domain", xml, NULL);
+		vm->lease_version, "o:nodes", encode_nodes(vm->live), "s:domain", xml, NULL);
 	_cleanup_free_ char *text = json_format(o);
 
 	return file_replace_volatile(vm->run_fd, STATUS_FILE, text, strlen(text), 0600, err);
@@ -74,6 +95,7 @@ static int decode(struct registry *r, json *o, const char *directory, struct vm 
 		registry_add(r, vm);
 		vm_unref(vm);
 	}
+	decode_nodes(live, json_get(o, "nodes"));
 	vm->live = TAKE_PTR(live);
 	vm->id = vm->live->id = (int32_t)json_get_int(o, "id", -1);
 	if (lock_manager)

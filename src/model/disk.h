@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A disk by itself, and its coming to and going from a domain: what hot-plugging needs of the model. */
+#pragma once
+
+#include "domain.h"
+
+/*
+ * The XML of one device. Any but a <disk> is refused by name with ERROR_UNSUPPORTED_CONFIG; `doing` ("attaching") begins that
+ * message. `flags` as for domain_parse.
+ */
+int disk_parse(const char *xml, unsigned flags, const char *doing, struct disk **ret, struct error *err);
+/* Only which disk it is: its target. The rest of the XML may be incomplete. Caller frees. */
+int disk_parse_target(const char *xml, const char *doing, char **ret, struct error *err);
+char *disk_format(const struct disk *disk, unsigned flags);
+struct disk *disk_copy(const struct disk *disk);
+void disk_free(struct disk *disk); /* accepts NULL */
+DEFINE_CLEANUP(struct disk *, disk_free);
+
+/* NULL: there is none. */
+struct disk *domain_find_disk(const struct domain *d, const char *target);
+struct disk *domain_find_disk_by_alias(const struct domain *d, const char *alias);
+
+/* Takes the disk when it succeeds, to its place among the others; checks it against all other devices. */
+int domain_add_disk(struct domain *d, struct disk *disk, struct error *err);
+/* Frees it. */
+void domain_remove_disk(struct domain *d, struct disk *disk);
+
+/*
+ * disk->node for those that have none: as libvirt numbers them when none has (the last one is 1), else behind the highest, so
+ * that no two disks a QEMU ever has at once share a number.
+ */
+void domain_number_disks(struct domain *d);
