@@ -22,6 +22,12 @@ struct lease_driver {
 	int (*release)(struct lease_set *set, pid_t pid, struct buf *ret_state, struct error *err);
 	int (*inquire)(
 		struct lease_set *set, pid_t pid, size_t *ret_held, struct buf *ret_state, struct error *err);
+	/*
+	 * One item, of the living process `pid`, which holds others. add: what carries the lease and must get into that process
+	 * is then item->fd, open in this one; -1: nothing, it has it. remove: idempotent.
+	 */
+	int (*add)(struct lease_set *set, pid_t pid, struct error *err);
+	int (*remove)(struct lease_set *set, pid_t pid, struct error *err);
 	int (*join)(const struct lease_settings *s, struct error *err); /* may be NULL */
 	int (*watch)(const struct lease_set *set, struct error *err);	/* may be NULL */
 };

@@ -10,7 +10,8 @@
  *
  * Of a living QEMU the descriptor is borrowed (pidfd_getfd(2)) to lock or unlock what it stands for. QEMU has more descriptors of the
  * same file, its own; ours is known by a mark, a shared lock on a byte far behind any disk's end, which stays while
- * byte 0 is handed over.
+ * byte 0 is handed over. For a disk that is plugged into a living QEMU a child opens and locks as the child that becomes QEMU does, and
+ * QEMU gets the descriptor by its monitor.
  *
  * virtlockd removes the files in file_lockspace_dir when it has done with them, so whoever has locked one must look
  * whether it is still the file of that name.
@@ -222,7 +223,9 @@ static int prepare(struct lease_set *set, struct error *err)
 	return 0;
 }
 
-static int acquire_item_here(struct lease_set *set, struct lease_item *item, struct error *err)
+/* `holder`: whom the note names, this process (0) or the one that is to get the descriptor. */
+static int acquire_item_here(
+	struct lease_item *item, const struct lease_set *set, pid_t holder, struct error *err)
 {
 	int replaced = 1;
 
@@ -238,14 +241,14 @@ static int acquire_item_here(struct lease_set *set, struct lease_item *item, str
 	if (replaced)
 		return error_set(err, ERROR_OPERATION_FAILED,
 			"%s, the lock file of %s, is being removed again and again", item->file, item->what);
-	lease_note_write(note_place(item), item->fd, item->file, set, 0);
+	lease_note_write(note_place(item), item->fd, item->file, set, holder);
 	return 0;
 }
 
 static int acquire_here(struct lease_set *set, struct error *err)
 {
 	for (size_t i = 0; i < set->items.n; i++) {
-		if (acquire_item_here(set, &set->items.items[i], err) == 0)
+		if (acquire_item_here(&set->items.items[i], set, 0, err) == 0)
 			continue;
 		for (size_t j = 0; j <= i; j++)
 			set_lock(set->items.items[j].fd, F_UNLCK, LEASE_BYTE);
@@ -352,6 +355,35 @@ static int inquire(
 	return 0;
 }
 
+/* ---- one more, one less ---- */
+
+/* As for a QEMU that is yet to be: it gets the descriptor afterwards, by its monitor. */
+static int add(struct lease_set *set, pid_t pid, struct error *err)
+{
+	struct lease_item *item = &set->items.items[0];
+
+	if (open_file(set->settings, item, err) < 0 || acquire_item_here(item, set, pid, err) < 0)
+		return -1;
+	return 0;
+}
+
+/* The mark goes too: what is left is an open file like any other. */
+static int remove_item(struct lease_set *set, pid_t pid, struct error *err)
+{
+	const struct lease_item *item = &set->items.items[0];
+	_cleanup_close_ int fd = -1;
+	bool holds;
+
+	if (find_descriptor(pid, item, &holds) < 0)
+		return 0;
+	fd = borrow(pid, item, err);
+	if (fd < 0)
+		return -1;
+	if (set_lock(fd, F_UNLCK, LEASE_BYTE) < 0 || set_lock(fd, F_UNLCK, MARK_BYTE) < 0)
+		return error_errno(err, errno, "unlock %s", item->file);
+	return 0;
+}
+
 static const struct lease_driver lockd = {
 	.plan_disk = plan_disk,
 	.plan_element = plan_element,
@@ -359,5 +391,7 @@ static const struct lease_driver lockd = {
 	.acquire = acquire,
 	.release = release,
 	.inquire = inquire,
+	.add = add,
+	.remove = remove_item,
 };
 const struct lease_driver *const lease_driver_lockd = &lockd;

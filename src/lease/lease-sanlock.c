@@ -49,9 +49,11 @@ static int sanlock_failed(struct error *err, int rv, const char *what, const cha
 			what, name);
 	if (rv == -ESRCH)
 		return error_set(err, ERROR_OPERATION_FAILED,
-			"%s %s: QEMU is no longer registered with sanlock, which was started anew; destroy "
-			"the VM "
-			"and start it again, or save it first if nobody else has used its disks since",
+			"%s %s: QEMU is not, or no longer registered with sanlock: sanlock was started anew, "
+			"or "
+			"QEMU without a disk that needs a lease; destroy the VM and start it again, or save "
+			"it first "
+			"if nobody else has used its disks since",
 			what, name);
 	if (rv == -ENOSPC)
 		return error_set(err, ERROR_OPERATION_FAILED,
@@ -422,6 +424,32 @@ static int release(struct lease_set *set, pid_t pid, struct buf *ret_state, stru
 	return rv < 0 ? sanlock_failed(err, rv, "give back the leases of", set->vm_name) : 0;
 }
 
+/* ---- one more, one less ---- */
+
+/* sanlock gives leases to any process that has registered; that QEMU's connection is restricted binds QEMU only. */
+static int add(struct lease_set *set, pid_t pid, struct error *err)
+{
+	const struct lease_item *item = &set->items.items[0];
+	_cleanup_free_ struct sanlk_resource *res = make_resource(item);
+
+	if (item->is_own && make_file(set->settings, item->file, NULL, res, err) < 0)
+		return -1;
+	return acquire_item(set, item, pid, NULL, err);
+}
+
+static int remove_item(struct lease_set *set, pid_t pid, struct error *err)
+{
+	const struct lease_item *item = &set->items.items[0];
+	_cleanup_free_ struct sanlk_resource *res = make_resource(item);
+	int rv;
+
+	WHILE_BUSY(rv, sanlock_release(-1, pid, 0, 1, &res));
+	/* Not held, or nobody is there that could hold it. */
+	if (rv == 0 || rv == -EPERM || rv == -ENOENT || rv == -ESRCH || rv == -ECONNREFUSED)
+		return 0;
+	return sanlock_failed(err, rv, "give back the lease of", item->what);
+}
+
 /* ---- watching ---- */
 
 /* Who is just ending has closed its connection before it is gone. */
@@ -469,6 +497,8 @@ static const struct lease_driver sanlock = {
 	.acquire = acquire,
 	.release = release,
 	.inquire = inquire,
+	.add = add,
+	.remove = remove_item,
 	.join = join,
 	.watch = watch,
 };

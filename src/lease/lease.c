@@ -2,7 +2,10 @@
 /* What is the same for all lock managers: planning, and the children that do what may block. */
 #include "lease.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 #include "fault.h"
 #include "json.h"
@@ -79,6 +82,60 @@ void lease_set_free(struct lease_set *set)
 	close_p(&set->fd);
 	free(set->vm_name);
 	free(set);
+}
+
+static bool same_place(const struct lease_item *a, const struct lease_item *b)
+{
+	return a->offset == b->offset && streq(a->file, b->file) && streq(a->lockspace, b->lockspace) &&
+	       streq(a->resource, b->resource);
+}
+
+bool lease_set_overlaps(const struct lease_set *a, const struct lease_set *b)
+{
+	for (size_t i = 0; i < a->items.n; i++)
+		for (size_t k = 0; k < b->items.n; k++)
+			if (same_place(&a->items.items[i], &b->items.items[k]))
+				return true;
+	return false;
+}
+
+static bool same_item(const struct lease_item *a, const struct lease_item *b)
+{
+	return a->is_shared == b->is_shared && same_place(a, b);
+}
+
+static size_t count_same(const struct lease_set *set, const struct lease_item *item)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < set->items.n; i++)
+		n += same_item(&set->items.items[i], item);
+	return n;
+}
+
+struct lease_set *lease_set_subtract(const struct lease_set *a, const struct lease_set *b)
+{
+	struct lease_set *rest = lease_set_new(a->settings);
+
+	rest->vm_name = xstrdup(a->vm_name);
+	memcpy(rest->uuid, a->uuid, sizeof(rest->uuid));
+	rest->on_lost = a->on_lost;
+	for (size_t i = 0; i < a->items.n; i++) {
+		const struct lease_item *item = &a->items.items[i];
+
+		/* As often as it is there more often: a disk that is there twice and not to be shared is in two items. */
+		if (count_same(b, item) + count_same(rest, item) >= count_same(a, item))
+			continue;
+		VEC_ADD(&rest->items, ((struct lease_item){.what = xstrdup(item->what),
+					      .is_shared = item->is_shared,
+					      .file = xstrdup(item->file),
+					      .offset = item->offset,
+					      .is_own = item->is_own,
+					      .lockspace = xstrdup(item->lockspace),
+					      .resource = xstrdup(item->resource),
+					      .fd = -1}));
+	}
+	return rest;
 }
 
 static struct lease_item *add_item(struct lease_set *set, char *what, bool is_shared)
@@ -181,10 +238,66 @@ struct lease_request {
 	enum lease_operation operation;
 	pid_t pid;
 	const char *state;
+	int sockets[2]; /* ADD: what carries the lease comes from the child by these; else -1 */
 	struct process *process;
 	lease_done_fn done;
 	void *userdata;
 };
+
+/* Once it is sent the kernel keeps it, and so the lease, until it is received or the daemon has ended. */
+static int send_descriptor(int socket, int fd, struct error *err)
+{
+	char byte = 0;
+	struct iovec data = {.iov_base = &byte, .iov_len = 1};
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	struct msghdr msg = {.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
+		.msg_controllen = sizeof(control.space)};
+
+	*CMSG_FIRSTHDR(&msg) = (struct cmsghdr){
+		.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &fd, sizeof(int));
+	if (sendmsg(socket, &msg, MSG_NOSIGNAL) != 1)
+		return error_errno(err, errno, "pass on the lease");
+	return 0;
+}
+
+/* -1: none was sent. */
+static int receive_descriptor(int socket)
+{
+	char byte;
+	struct iovec data = {.iov_base = &byte, .iov_len = 1};
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	struct msghdr msg = {.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
+		.msg_controllen = sizeof(control.space)};
+	const struct cmsghdr *header;
+	int fd = -1;
+
+	if (recvmsg(socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1)
+		return -1;
+	header = CMSG_FIRSTHDR(&msg);
+	if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&fd, CMSG_DATA(header), sizeof(int));
+	return fd;
+}
+
+static int add(const struct lease_driver *driver, const struct lease_request *r, struct lease_set *set,
+	struct error *err)
+{
+	assert(set->items.n == 1);
+	if (driver->add(set, r->pid, err) < 0)
+		return -1;
+	return set->items.items[0].fd < 0 ? 0 : send_descriptor(r->sockets[1], set->items.items[0].fd, err);
+}
 
 static int do_operation(const struct lease_request *r, size_t *n_held, struct buf *state, struct error *err)
 {
@@ -204,19 +317,26 @@ static int do_operation(const struct lease_request *r, size_t *n_held, struct bu
 		return driver->release(set, r->pid, state, err);
 	case LEASE_ACQUIRE:
 		return driver->acquire(set, r->pid, r->state, err);
+	case LEASE_ADD:
+		return add(driver, r, set, err);
+	case LEASE_REMOVE:
+		assert(set->items.n == 1);
+		return driver->remove(set, r->pid, err);
 	}
 	return -1;
 }
 
 static int work(struct buf *result, void *userdata, struct error *err)
 {
+	const struct lease_request *r = userdata;
 	_cleanup_(buf_fini) struct buf state = {0};
 	size_t n_held = 0;
 
-	if (do_operation(userdata, &n_held, &state, err) < 0)
+	if (do_operation(r, &n_held, &state, err) < 0)
 		return -1;
 	_cleanup_json_ json *o =
-		json_pack("u:n_held", (uint64_t)n_held, "s:state", state.data ? state.data : "", NULL);
+		json_pack("u:n_held", (uint64_t)n_held, "s:state", state.data ? state.data : "", "b:sent",
+			r->operation == LEASE_ADD && r->set->items.items[0].fd >= 0, NULL);
 	_cleanup_free_ char *text = json_format(o);
 
 	buf_adds(result, text);
@@ -232,11 +352,14 @@ static void worked(struct process *p, const struct error *err, const char *resul
 		[LEASE_INQUIRE] = "ask for leases",
 		[LEASE_RELEASE] = "give leases back",
 		[LEASE_ACQUIRE] = "take leases",
+		[LEASE_ADD] = "take a lease",
+		[LEASE_REMOVE] = "give a lease back",
 		[LEASE_WATCH] = "watch over leases",
 	};
 	struct lease_request *r = userdata;
 	_cleanup_json_ json *o = NULL;
-	struct lease_answer answer = {.state = ""};
+	_cleanup_close_ int fd = r->sockets[0] < 0 ? -1 : receive_descriptor(r->sockets[0]);
+	struct lease_answer answer = {.state = "", .fd = fd};
 	struct error failure = ERROR_INIT;
 
 	if (err) {
@@ -244,6 +367,9 @@ static void worked(struct process *p, const struct error *err, const char *resul
 		error_prefix(&failure, "%s", doing[r->operation]);
 		err = &failure;
 	} else if (json_parse(result ? result : "", len, &o, &failure) < 0) {
+		err = &failure;
+	} else if (json_get_bool(o, "sent", false) && fd < 0) {
+		error_set(&failure, ERROR_OPERATION_FAILED, "the lease was lost on its way to the daemon");
 		err = &failure;
 	} else {
 		answer.n_held = (size_t)json_get_uint(o, "n_held", 0);
@@ -276,16 +402,30 @@ int lease_request_start(sd_event *loop, const struct lease_set *set, enum lease_
 		.operation = operation,
 		.pid = pid,
 		.state = state,
+		.sockets = {-1, -1},
 		.done = done,
 		.userdata = userdata};
-	if (process_start(loop, &options, ended, r, &r->process, err) < 0) {
-		free(r);
-		return -1;
+	if (operation == LEASE_ADD) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, r->sockets) < 0) {
+			error_errno(err, errno, "make a pair of sockets");
+			goto fail;
+		}
+		options.fds = &r->sockets[1];
+		options.n_fds = 1;
 	}
+	if (process_start(loop, &options, ended, r, &r->process, err) < 0)
+		goto fail;
+	close_p(&r->sockets[1]);
+	r->sockets[1] = -1;
 	r->set = NULL;
 	r->state = NULL;
 	*ret = r;
 	return 0;
+fail:
+	close_p(&r->sockets[0]);
+	close_p(&r->sockets[1]);
+	free(r);
+	return -1;
 }
 
 void lease_request_free(struct lease_request *r)
@@ -294,5 +434,6 @@ void lease_request_free(struct lease_request *r)
 		return;
 	process_kill(r->process, SIGKILL);
 	process_free(r->process);
+	close_p(&r->sockets[0]);
 	free(r);
 }

@@ -94,6 +94,8 @@ enum lease_operation {
 	LEASE_INQUIRE, /* what does it hold? */
 	LEASE_RELEASE, /* give back all; the guest must stand still, its images be flushed. Idempotent */
 	LEASE_ACQUIRE, /* take all, or nothing. Idempotent */
+	LEASE_ADD,     /* take the one item of the set besides what is held */
+	LEASE_REMOVE,  /* give back the one item of the set, which is not written to any more. Idempotent */
 	/*
 	 * Of no VM: ends (with an error) when the lock manager's daemon does, or one of the holders holds less than it must, which
 	 * is looked at once, when that daemon is watched already. Not before.
@@ -108,6 +110,11 @@ struct lease_answer {
 	 * between (libvirt's <lockstate>). "" with lockd.
 	 */
 	const char *state;
+	/*
+	 * After ADD: what carries the lease, which is held for as long as this is open, and which the process must get before the
+	 * callback's copy is closed; -1: it has the lease. Borrowed.
+	 */
+	int fd;
 };
 
 /* Exactly once, from the loop, unless the request was freed before. err NULL on success. */
@@ -123,3 +130,8 @@ void lease_request_free(struct lease_request *r);
 
 /* A set of nothing, for JOIN and WATCH. */
 struct lease_set *lease_set_new(const struct lease_settings *s);
+
+/* What is in `a` and not in `b`; of the same VM. Caller frees. */
+struct lease_set *lease_set_subtract(const struct lease_set *a, const struct lease_set *b);
+/* Is something in both, be it shared or not? */
+bool lease_set_overlaps(const struct lease_set *a, const struct lease_set *b);

@@ -14,6 +14,7 @@
 struct answer {
 	unsigned n;
 	size_t n_held;
+	int fd; /* a copy; -1: none came */
 	struct error err;
 };
 
@@ -23,6 +24,7 @@ static void answered(const struct lease_answer *answer, const struct error *err,
 
 	a->n++;
 	a->n_held = answer->n_held;
+	a->fd = answer->fd < 0 ? -1 : fcntl(answer->fd, F_DUPFD_CLOEXEC, 3);
 	a->err = err ? *err : (struct error)ERROR_INIT;
 	if (!err && !streq(answer->state, ""))
 		error_set(&a->err, ERROR_INTERNAL, "lockd has no state");
@@ -152,6 +154,55 @@ static void test_forgotten_request(sd_event *loop)
 	is_int(request(loop, set, LEASE_INQUIRE, h.pid).n_held, 1, "forgotten: another request is answered");
 	is_int(a.n, 0, "forgotten: this one is not");
 	holder_end(&h);
+}
+
+/* ---- one more, one less ---- */
+
+static void test_add(sd_event *loop)
+{
+	_cleanup_(lease_set_free_p) struct lease_set *a = plan_one(&lockd, "vm", disk_a, false),
+						     *b = plan_one(&lockd, "vm", disk_b, false),
+						     *other = plan_one(&lockd, "other", disk_b, false);
+	_cleanup_free_ char *holder = NULL;
+	struct holder qemu = hold(a), rival;
+	struct answer answer = request(loop, b, LEASE_ADD, qemu.pid);
+
+	ok(answer.err.code == ERROR_NONE && answer.fd >= 0, "add: a descriptor comes");
+	is_int(try_take(other, &answer.err), ERROR_IN_USE, "add: which holds the lease");
+	is_int(request(loop, b, LEASE_INQUIRE, getpid()).n_held, 1, "add: for whoever has it");
+	is_int(request(loop, b, LEASE_ADD, qemu.pid).err.code, ERROR_IN_USE, "add: not twice");
+	ok(succeeds(loop, b, LEASE_REMOVE, qemu.pid), "add: it never got there, so nothing is to be removed");
+	ok(!is_free(other), "add: and nothing is");
+	close(answer.fd);
+	ok(is_free(other), "add: with it the lease goes");
+	rival = hold(other);
+	holder = vm_holder("other", rival.pid);
+	answer = request(loop, b, LEASE_ADD, qemu.pid);
+	ok(answer.err.code == ERROR_IN_USE && answer.fd < 0 && strstr(answer.err.message, holder),
+		"add: refused, naming who has it");
+	is_int(request(loop, a, LEASE_INQUIRE, qemu.pid).n_held, 1, "add: what was held is held");
+	holder_end(&rival);
+	holder_end(&qemu);
+}
+
+static void test_remove(sd_event *loop)
+{
+	_cleanup_(lease_set_free_p) struct lease_set *ab = plan_both("vm"),
+						     *a = plan_one(&lockd, "vm", disk_a, false),
+						     *b = lease_set_subtract(ab, a),
+						     *none = lease_set_subtract(a, ab);
+	struct holder qemu = hold(ab);
+
+	ok(b->items.n == 1 && streq(b->items.items[0].file, disk_b) && none->items.n == 0,
+		"remove: a set is what another has not");
+	ok(lease_set_overlaps(ab, a) && !lease_set_overlaps(b, a), "remove: what is in both is known");
+	ok(succeeds(loop, b, LEASE_REMOVE, qemu.pid) && is_free(b) && !is_free(a), "remove: one of two");
+	ok(succeeds(loop, b, LEASE_REMOVE, qemu.pid), "remove: again");
+	is_int(request(loop, b, LEASE_ACQUIRE, qemu.pid).err.code, ERROR_OPERATION_FAILED,
+		"remove: its descriptor is the lease's no more");
+	is_int(request(loop, a, LEASE_INQUIRE, qemu.pid).n_held, 1, "remove: the other stays");
+	holder_end(&qemu);
+	ok(succeeds(loop, a, LEASE_REMOVE, qemu.pid), "remove: of a dead process");
 }
 
 /* ---- a QEMU that has its disk open itself ---- */
@@ -310,6 +361,8 @@ int main(void)
 	test_keeps_what_it_holds(loop);
 	test_no_descriptor(loop);
 	test_forgotten_request(loop);
+	test_add(loop);
+	test_remove(loop);
 	test_other_descriptors(loop);
 	test_all_notes(loop);
 	ok(remove_disks(), "nothing is left");
