@@ -296,6 +296,7 @@ static int add(const struct lease_driver *driver, const struct lease_request *r,
 	assert(set->items.n == 1);
 	if (driver->add(set, r->pid, err) < 0)
 		return -1;
+	fault_point("lease-added");
 	return set->items.items[0].fd < 0 ? 0 : send_descriptor(r->sockets[1], set->items.items[0].fd, err);
 }
 

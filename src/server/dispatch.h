@@ -45,6 +45,13 @@ void handle_connect_list_domains(struct call *call);
 void handle_connect_num_of_domains(struct call *call);
 void handle_connect_list_all_domains(struct call *call);
 
+/* ---- dispatch-device.c ---- */
+void handle_domain_attach_device(struct call *call);
+void handle_domain_attach_device_flags(struct call *call);
+void handle_domain_detach_device(struct call *call);
+void handle_domain_detach_device_flags(struct call *call);
+void handle_domain_detach_device_alias(struct call *call);
+
 /* ---- dispatch-lifecycle.c ---- */
 void handle_domain_create(struct call *call);
 void handle_domain_create_xml(struct call *call);

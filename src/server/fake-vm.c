@@ -10,6 +10,7 @@
 #include "registry.h"
 #include "stats.h"
 #include "strv.h"
+#include "vm-device.h"
 #include "vm-lease.h"
 
 struct vm {
@@ -478,6 +479,24 @@ int vm_managed_save_define_xml(struct vm *vm, const char *xml, int running, stru
 int vm_rename(struct vm *vm, const char *name, struct error *err)
 {
 	return 0;
+}
+
+int vm_attach_device(
+	struct vm *vm, const char *xml, unsigned affect, vm_done_fn done, void *userdata, struct error *err)
+{
+	return begin(vm->registry, vm, done, userdata);
+}
+
+int vm_detach_device(
+	struct vm *vm, const char *xml, unsigned affect, vm_done_fn done, void *userdata, struct error *err)
+{
+	return begin(vm->registry, vm, done, userdata);
+}
+
+int vm_detach_alias(
+	struct vm *vm, const char *alias, unsigned affect, vm_done_fn done, void *userdata, struct error *err)
+{
+	return begin(vm->registry, vm, done, userdata);
 }
 
 char *vm_format_xml(const struct vm *vm, unsigned flags)

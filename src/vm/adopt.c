@@ -11,6 +11,7 @@
 #include <fcntl.h>
 
 #include "file.h"
+#include "hotplug.h"
 #include "log.h"
 #include "monitor.h"
 #include "operation.h"
@@ -101,6 +102,26 @@ static void take_state(struct vm *vm, const char *qemu)
 	vm_set_state(vm, VM_PAUSED, DOMAIN_PAUSED, PAUSED_UNKNOWN);
 }
 
+/* Disks may have gone while no daemon was there to hear of it, or come just as the last one died. */
+static void devices_listed(struct qmp *q, json *ret, const struct error *err, void *userdata)
+{
+	struct vm *vm = userdata;
+
+	strv_fini(&vm->found_devices);
+	if (err)
+		return;
+	JSON_FOREACH (property, ret) {
+		const char *name = json_get_string(property, "name");
+
+		if (name)
+			strv_add(&vm->found_devices, name);
+	}
+	VEC_FOREACH (disk, &vm->live->disks)
+		if (disk_is_hotpluggable(disk) && disk->info.alias &&
+			!strv_contains(&vm->found_devices, disk->info.alias))
+			vm_disk_unplugged(vm, disk->info.alias);
+}
+
 static void status_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
 {
 	struct vm *vm = userdata;
@@ -119,6 +140,8 @@ static void monitor_ready(struct vm *vm)
 {
 	vm->on_monitor_ready = NULL;
 	vm_ask_balloon(vm);
+	qmp_command(vm->qmp, "qom-list", json_pack("s:path", "/machine/peripheral", NULL), -1, 0,
+		devices_listed, vm);
 	qmp_command(vm->qmp, "query-status", NULL, -1, 0, status_replied, vm);
 }
 

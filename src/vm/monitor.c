@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "fault.h"
 #include "file.h"
+#include "hotplug.h"
 #include "log.h"
 #include "operation.h"
 #include "resources.h"
@@ -61,6 +62,8 @@ static void become_off(struct vm *vm)
 	status_remove(vm);
 	domain_free(vm->live);
 	vm->live = NULL;
+	strv_fini(&vm->found_devices);
+	strv_fini(&vm->unplugged);
 	vm->id = -1;
 	vm->reboot_requested = vm->guest_shut_down = vm->stopping = false;
 	vm_set_state(vm, VM_OFF, vm->stop_as.state, vm->stop_as.reason);
@@ -88,6 +91,8 @@ void vm_settle(struct vm *vm)
 	} else if (vm->guest_shut_down && !vm->stopping && vm->qmp) {
 		/* It shut down while a job held it. */
 		vm_finish_shutdown(vm);
+	} else if (vm->qmp && (vm->state == VM_RUNNING || vm->state == VM_PAUSED)) {
+		vm_remove_unplugged(vm);
 	}
 }
 
@@ -342,15 +347,6 @@ static void on_watchdog(struct vm *vm, json *data)
 		&(struct vm_event){.type = VM_EVENT_WATCHDOG, .vm = vm, .watchdog = {.action = action}});
 }
 
-static const struct disk *find_disk(const struct domain *d, const char *alias)
-{
-	VEC_FOREACH (disk, &d->disks) {
-		if (streq(disk->info.alias, alias))
-			return disk;
-	}
-	return NULL;
-}
-
 /* "/machine/peripheral/virtio-disk0/virtio-backend" or "virtio-disk0": the alias is in it. */
 static char *alias_of(const char *path)
 {
@@ -370,7 +366,7 @@ static void on_io_error(struct vm *vm, json *data)
 	_cleanup_free_ char *alias =
 		alias_of(json_get_string(data, "qom-path") ?: json_get_string(data, "device"));
 	const char *action = json_get_string(data, "action");
-	const struct disk *disk = find_disk(vm->live, alias);
+	const struct disk *disk = domain_find_disk_by_alias(vm->live, alias);
 	bool stops = streq(action, "stop");
 
 	log_write(LOG_LEVEL_ERROR, vm->name, NULL, "vm %s: I/O error on disk %s%s%s", vm->name, alias,
@@ -437,10 +433,16 @@ static void on_device_deleted(struct vm *vm, json *data)
 {
 	const char *alias = json_get_string(data, "device");
 
-	if (alias)
+	if (!alias || (vm->operation && operation_device_deleted(vm->operation, alias)))
+		return;
+	if (domain_find_disk_by_alias(vm->live, alias)) {
+		vm_disk_unplugged(vm, alias);
+		vm_settle(vm);
+	} else {
 		registry_emit(vm->registry,
 			&(struct vm_event){
 				.type = VM_EVENT_DEVICE_REMOVED, .vm = vm, .device = {.alias = alias}});
+	}
 }
 
 static void on_channel(struct vm *vm, json *data)

@@ -13,6 +13,8 @@ static const struct operation_type *const operation_types[] = {
 	&restore_operation_type,
 	&save_operation_type,
 	&undefine_operation_type,
+	&attach_operation_type,
+	&detach_operation_type,
 };
 
 const struct operation_type *operation_find_type(const char *name)
@@ -207,4 +209,9 @@ void operation_migration(struct operation *op, const char *status)
 {
 	if (op->on_migration)
 		op->on_migration(op, status);
+}
+
+bool operation_device_deleted(struct operation *op, const char *alias)
+{
+	return op->on_device_deleted && op->on_device_deleted(op, alias);
 }

@@ -37,7 +37,9 @@ struct operation {
 	void (*on_monitor)(struct operation *op);
 	void (*on_migration)(
 		struct operation *op, const char *status); /* stays until set anew: QEMU's MIGRATION event */
-	void (*on_gone)(struct operation *op);		   /* QEMU ended and its monitor said its last word */
+	/* stays until cleared: QEMU's DEVICE_DELETED event. True: it was waited for */
+	bool (*on_device_deleted)(struct operation *op, const char *alias);
+	void (*on_gone)(struct operation *op); /* QEMU ended and its monitor said its last word */
 };
 
 void *operation_new(const struct operation_type *type, struct vm *vm);
@@ -70,8 +72,11 @@ void vm_settle(struct vm *vm);
 void operation_monitor_ready(struct operation *op);
 void operation_qemu_gone(struct operation *op);
 void operation_migration(struct operation *op, const char *status);
+/* True: a step waited for it. */
+bool operation_device_deleted(struct operation *op, const char *alias);
 
 /* All kinds that can stand in a journal, by the job's name. */
 extern const struct operation_type start_operation_type, start_managed_operation_type, restore_operation_type;
 extern const struct operation_type save_operation_type, undefine_operation_type;
+extern const struct operation_type attach_operation_type, detach_operation_type;
 const struct operation_type *operation_find_type(const char *name);

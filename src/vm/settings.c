@@ -92,8 +92,7 @@ int vm_rename(struct vm *vm, const char *name, struct error *err)
 
 /* ---- title, description, metadata ---- */
 
-/* Live, config or both; `current` is whichever the VM runs on. */
-static int resolve_affect(const struct vm *vm, unsigned *affect, struct error *err)
+int vm_resolve_affect(const struct vm *vm, unsigned *affect, struct error *err)
 {
 	if (*affect == VM_AFFECT_CURRENT)
 		*affect = vm->live ? VM_AFFECT_LIVE : VM_AFFECT_CONFIG;
@@ -185,7 +184,7 @@ static int set_in(struct domain *d, enum vm_metadata what, const char *text, con
 int vm_set_metadata(struct vm *vm, enum vm_metadata what, const char *text, const char *key, const char *uri,
 	unsigned affect, struct error *err)
 {
-	if (resolve_affect(vm, &affect, err) < 0)
+	if (vm_resolve_affect(vm, &affect, err) < 0)
 		return -1;
 	if (what == VM_METADATA_ELEMENT && (!uri || (text && !key)))
 		return error_set(err, ERROR_INVALID_ARGUMENT, "metadata needs a namespace URI and a key");
@@ -221,7 +220,7 @@ int vm_get_metadata(const struct vm *vm, enum vm_metadata what, const char *uri,
 	const struct domain *d;
 	char *text = NULL;
 
-	if (resolve_affect(vm, &affect, err) < 0)
+	if (vm_resolve_affect(vm, &affect, err) < 0)
 		return -1;
 	d = affect & VM_AFFECT_LIVE ? vm->live : vm->persistent;
 	if (what == VM_METADATA_DESCRIPTION)

@@ -11,6 +11,7 @@
  * control.c   suspend, resume, reset, destroy ...     monitor.c   QEMU's events, the end    adopt.c  after a restart
  * status.c    how the next daemon finds a running VM  console.c, stats.c, native.c  what can be looked at
  * vm-lease.c  what a VM must hold to run              lease-loss.c  and when it is lost
+ * plug.c      devices come and go, on disk            attach.c, detach.c, disk-lease.c  and in a running QEMU
  *
  * size: the numbers of libvirt's states and events, and two structs that every file of the room knows.
  */
@@ -142,10 +143,14 @@ struct vm {
 	VEC(struct stop_waiter) stop_waiters;
 	sd_event_source *end_timer; /* QEMU exited, its monitor has not said goodbye yet */
 
+	struct strv
+		found_devices; /* by alias, what an earlier daemon's QEMU has; adopt.c asks before it recovers its job */
+	struct strv unplugged; /* aliases of disks that are gone from QEMU and still in `live` (hotplug.h) */
+
 	/* vm-lease.h */
 	struct lease_set *leases; /* NULL when off, or started under another lock manager */
 	enum lease_kind lease_kind;
-	size_t n_leases;     /* with which QEMU was started */
+	size_t n_leases;     /* that QEMU must hold */
 	bool leases_given;   /* QEMU was made to give them back, and has not had them again since */
 	char *lease_version; /* what the lock manager said then, for whoever has them next; "" nothing */
 	enum lease_state lease_state;
@@ -196,10 +201,16 @@ enum vm_verb {
 	VERB_UNDEFINE,
 	VERB_QUERY, /* needs a monitor that answers */
 	VERB_RENAME,
+	VERB_ATTACH,
+	VERB_DETACH,
 	VERB_MAX_,
 };
 /* Is the verb allowed in this state, and no job in its way? */
 int vm_check_verb(const struct vm *vm, enum vm_verb verb, struct error *err);
+
+/* ---- settings.c ---- */
+/* Live, config or both; `current` becomes whichever the VM runs on. */
+int vm_resolve_affect(const struct vm *vm, unsigned *affect, struct error *err);
 
 /* ---- define.c ---- */
 int definition_write(struct vm *vm, struct error *err);

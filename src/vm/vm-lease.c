@@ -285,6 +285,7 @@ struct lease_inquiry {
 	struct vm *vm;
 	pid_t pid; /* of whom it is asked: the VM may have another QEMU by the time of the answer */
 	struct lease_request *request;
+	size_t n; /* of how many */
 	vm_held_fn done;
 	void *userdata;
 };
@@ -296,21 +297,40 @@ static void inquiry_free(struct lease_inquiry *inquiry)
 	free(inquiry);
 }
 
+static int ask(struct lease_inquiry *inquiry, struct error *err);
+
 static void inquired(const struct lease_answer *answer, const struct error *err, void *userdata)
 {
 	struct lease_inquiry *inquiry = userdata;
-	struct registry *r = inquiry->vm->registry;
-	struct error gone = ERROR_INIT;
+	struct vm *vm = inquiry->vm;
+	struct registry *r = vm->registry;
+	struct error failure = ERROR_INIT;
 
+	/* A disk came or went meanwhile: the answer is not to the question any more. */
+	if (!err && vm->leases && vm->leases->items.n != inquiry->n) {
+		lease_request_free(TAKE_PTR(inquiry->request));
+		if (ask(inquiry, &failure) == 0)
+			return;
+		err = &failure;
+	}
 	for (size_t i = 0; i < r->lease_inquiries.n; i++)
 		if (r->lease_inquiries.items[i] == inquiry)
 			VEC_REMOVE(&r->lease_inquiries, i);
-	if (vm_get_pid(inquiry->vm) != inquiry->pid) {
-		error_set(&gone, ERROR_OPERATION_FAILED, "QEMU is gone");
-		err = &gone;
+	if (vm_get_pid(vm) != inquiry->pid) {
+		error_set(&failure, ERROR_OPERATION_FAILED, "QEMU is gone");
+		err = &failure;
 	}
-	inquiry->done(inquiry->vm, answer->n_held, err, inquiry->userdata);
+	inquiry->done(vm, answer->n_held, err, inquiry->userdata);
 	inquiry_free(inquiry);
+}
+
+static int ask(struct lease_inquiry *inquiry, struct error *err)
+{
+	struct vm *vm = inquiry->vm;
+
+	inquiry->n = vm->leases->items.n;
+	return lease_request_start(vm->registry->loop, vm->leases, LEASE_INQUIRE, vm_get_pid(vm), NULL,
+		inquired, inquiry, &inquiry->request, err);
 }
 
 int vm_inquire_leases(struct vm *vm, vm_held_fn done, void *userdata, struct error *err)
@@ -324,8 +344,7 @@ int vm_inquire_leases(struct vm *vm, vm_held_fn done, void *userdata, struct err
 	inquiry = NEW(struct lease_inquiry);
 	*inquiry = (struct lease_inquiry){
 		.vm = vm_ref(vm), .pid = vm_get_pid(vm), .done = done, .userdata = userdata};
-	if (lease_request_start(vm->registry->loop, vm->leases, LEASE_INQUIRE, vm_get_pid(vm), NULL, inquired,
-		    inquiry, &inquiry->request, err) < 0) {
+	if (ask(inquiry, err) < 0) {
 		inquiry_free(inquiry);
 		return -1;
 	}

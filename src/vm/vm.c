@@ -49,6 +49,8 @@ static const struct {
 	[VERB_UNDEFINE] = {"undefine", IN(VM_OFF) | IN_ACTIVE, false},
 	[VERB_QUERY] = {"query", IN_ACTIVE | IN(VM_STARTING) | IN(VM_STOPPING), true},
 	[VERB_RENAME] = {"rename", IN(VM_OFF), false},
+	[VERB_ATTACH] = {"attach a disk to", IN_ACTIVE, false},
+	[VERB_DETACH] = {"detach a disk from", IN_ACTIVE, false},
 };
 static_assert(ARRAY_SIZE(verbs) == VERB_MAX_, "every verb has a row");
 
@@ -85,6 +87,8 @@ static void vm_free(struct vm *vm)
 	domain_free(vm->persistent);
 	domain_free(vm->live);
 	VEC_FREE(&vm->stop_waiters);
+	strv_fini(&vm->found_devices);
+	strv_fini(&vm->unplugged);
 	close_p(&vm->run_fd);
 	free(vm->name);
 	free(vm);

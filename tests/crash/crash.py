@@ -277,12 +277,75 @@ class Undefine(ManagedSave):
             self.boots()
 
 
+class AttachDisk(Case):
+    """Also the persistent definition. Afterwards the disk is there, with its lease, or not there, and its lease is free."""
+
+    def prepare(self):
+        self.data = self.root / "data.img"
+        self.data.write_bytes(bytes(1 << 20))
+        self.guest.define(extra_devices="<controller type='scsi' model='virtio-scsi'/>")
+        self.run_guest()
+
+    def command(self):
+        return ["attach-disk", self.guest.name, self.data, "sdb", "--persistent"]
+
+    def in_qemu(self):
+        answer = self.virsh("qemu-monitor-command", self.guest.name, '{"execute": "query-named-block-nodes"}')
+        return str(self.data) in answer
+
+    def is_there(self):
+        """In the XML, in QEMU and with a lease, or in none of them."""
+        qemus = harness.qemus_of(self.root)
+        there = str(self.data) in self.virsh("dumpxml", self.guest.name)
+        self.test.assertEqual(self.in_qemu(), there, "QEMU has it and the XML has not, or the other way round")
+        self.test.assertEqual(leases.holders(self.data), qemus if there else [])
+        defined = str(self.data) in self.virsh("dumpxml", self.guest.name, "--inactive")
+        self.test.assertEqual(defined, there, "both definitions, or none")
+        return there
+
+    def check(self):
+        self.goes_on()
+        if not self.is_there():
+            self.virsh("attach-disk", self.guest.name, self.data, "sdb", "--persistent")
+        self.test.assertTrue(self.is_there())
+        self.virsh("detach-disk", self.guest.name, "sdb", "--persistent")
+        self.test.assertFalse(self.is_there())
+        self.goes_on()
+
+    def check_qemu_killed(self, step, job):
+        self.test.assertFalse(self.is_running())
+        self.test.assertTrue(leases.is_free(self.data))
+        self.boots()
+        self.check()
+
+    def check_as_before(self):
+        self.test.assertFalse(self.is_there())
+        self.goes_on()
+
+
+class DetachDisk(AttachDisk):
+    def prepare(self):
+        super().prepare()
+        self.virsh("attach-disk", self.guest.name, self.data, "sdb", "--persistent")
+
+    def command(self):
+        return ["detach-disk", self.guest.name, "sdb", "--persistent"]
+
+    def is_there(self):
+        there = str(self.data) in self.virsh("dumpxml", self.guest.name)
+        # The guest has let go, so it goes, but whoever asked was told of a failure: a definition is as it was, or as asked.
+        if str(self.data) in self.virsh("dumpxml", self.guest.name, "--inactive") and not there:
+            self.virsh("detach-disk", self.guest.name, "sdb", "--config")
+        return super().is_there()
+
+
 CASES = {"start": [Start], "save": [Save, SaveOver, ManagedSave], "start-managed": [StartManaged], "restore": [Restore],
          "undefine": [Undefine], "define": [Define, Redefine],
+         "attach-disk": [AttachDisk], "detach-disk": [DetachDisk],
          # The daemon dies long after the call was answered, when the guest obeys: test_define.py has its own test of these.
          "shutdown": []}
 # Who dies is a helper, or the child that is to become QEMU, not the daemon; its death is an ordinary error.
-HELPER_POINTS = {"io-streamed": Save, "io-committed": Save, "lease-taken": Start}
+HELPER_POINTS = {"io-streamed": Save, "io-committed": Save, "lease-taken": Start, "lease-added": AttachDisk}
 
 
 class Crash(harness.DaemonTest):

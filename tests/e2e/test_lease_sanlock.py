@@ -5,6 +5,7 @@
 GODWIT_TEST_LONG=1 adds what waits until a host is given up, two minutes.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -119,6 +120,60 @@ class Exclusion(lease_hosts.SanlockTest):
         self.daemon.restart()
         guest = self.sector().define()
         self.assertIn(f"directory for leases {self.root}/nowhere: No such file or directory", self.virsh.fails("start", guest.name))
+
+
+class Hotplug(lease_hosts.SanlockTest):
+    SCSI = "<controller type='scsi' model='virtio-scsi'/>"
+
+    def test_disk_comes_and_goes(self):
+        """By pid, although QEMU's own connection is restricted; what it held it holds."""
+        self.second()
+        guest, other = self.sector(), self.sector("other")
+        guest.define(extra_devices=self.SCSI)
+        other.prepare()
+        self.other_virsh("define", other.write_xml(extra_devices=self.SCSI))
+        self.virsh("start", guest.name)
+        qemu = self.qemu()
+        self.other_virsh("start", other.name)
+        path = self.root / "data.img"
+        path.write_bytes(bytes(1 << 20))
+        resource = hashlib.md5(str(path).encode()).hexdigest()
+        self.virsh("attach-disk", guest.name, path, "sdb")
+        for change in (lambda: None, lambda: self.daemon.restart(kill=True), lambda: self.virsh("suspend", guest.name),
+                       lambda: self.virsh("resume", guest.name)):
+            change()
+            self.assertEqual(self.here.status().holders(lease_hosts.LOCKSPACE, resource), [qemu])
+            self.assertEqual(self.holders(self.here, guest), [qemu])
+            self.assertIn(f"disk {path} is in use: VM {guest.name} on host h1 (pid {qemu}) holds its lease",
+                          self.other_virsh.fails("attach-disk", other.name, path, "sdb"))
+        self.assertIn("in use", self.virsh.fails("attach-disk", guest.name, path, "sdc"))
+        self.assertEqual(self.here.status().holders(lease_hosts.LOCKSPACE, resource), [qemu], "the refusal took nothing away")
+        self.virsh("detach-disk", guest.name, "sdb")
+        self.assertEqual(self.here.status().holders(lease_hosts.LOCKSPACE, resource), [])
+        self.assertEqual(self.holders(self.here, guest), [qemu])
+        self.other_virsh("attach-disk", other.name, path, "sdb")
+        self.assertIn("on host h2", self.virsh.fails("attach-disk", guest.name, path, "sdb"))
+        self.assertEqual(guest.state(), "running")
+
+    def test_daemon_dies_with_the_lease_taken(self):
+        """sanlock has given it to QEMU, the disk has not come: the next daemon gives it back."""
+        guest = self.sector()
+        guest.define(extra_devices=self.SCSI)
+        self.virsh("start", guest.name)
+        qemu = self.qemu()
+        path = self.root / "data.img"
+        path.write_bytes(bytes(1 << 20))
+        resource = hashlib.md5(str(path).encode()).hexdigest()
+        self.daemon.stop()
+        self.start_daemon(self.daemon, self.here, GODWIT_FAULT="attach-disk/add-nodes/begun")
+        self.virsh.run("attach-disk", guest.name, path, "sdb")
+        self.assertEqual(self.here.status().holders(lease_hosts.LOCKSPACE, resource), [qemu])
+        self.daemon.process.wait(60)
+        self.daemon.process = None
+        self.start_daemon(self.daemon, self.here)
+        harness.wait_for(lambda: not self.here.status().holders(lease_hosts.LOCKSPACE, resource), "the lease is given back", 30)
+        self.assertEqual(self.holders(self.here, guest), [qemu])
+        self.virsh("attach-disk", guest.name, path, "sdb")
 
 
 class Lost(lease_hosts.SanlockTest):
