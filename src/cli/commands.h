@@ -60,6 +60,13 @@ int cmd_ttyconsole(struct cli *cli, const struct arguments *args, struct error *
 int cmd_domdisplay(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_vncdisplay(struct cli *cli, const struct arguments *args, struct error *err);
 
+/* cmd-plug.c */
+int cmd_attach_disk(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_detach_disk(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_attach_device(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_detach_device(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_detach_device_alias(struct cli *cli, const struct arguments *args, struct error *err);
+
 /* cmd-edit.c */
 int cmd_edit(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_desc(struct cli *cli, const struct arguments *args, struct error *err);

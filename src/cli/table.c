@@ -242,6 +242,42 @@ static const struct option_spec metadata_options[] = {
 	FLAG("remove", "remove it"),
 	END,
 };
+#define WHICH_PLUGGED                                                                                        \
+	FLAG("persistent", "in the definition, and at once if the VM runs"),                                 \
+		FLAG("config", "in the definition, from its next start"),                                    \
+		FLAG("live", "in the running VM (what it does anyway)"),                                     \
+		FLAG("current", "in whichever it has now")
+
+static const struct option_spec attach_device_options[] = {
+	DOMAIN, WORD("file", "file with the device's XML"), WHICH_PLUGGED, END};
+static const struct option_spec attach_disk_options[] = {
+	DOMAIN,
+	WORD("source", "path of the image or block device"),
+	WORD("target", "what it is called in the VM (vdb, sdb)"),
+	TEXT("targetbus", "virtio, scsi or usb; otherwise as the target's name says"),
+	TEXT("driver", "qemu"),
+	TEXT("subdriver", "format of the image: raw (unless given) or qcow2"),
+	TEXT("cache", "none, writethrough, writeback, directsync or unsafe"),
+	TEXT("io", "threads, native or io_uring"),
+	TEXT("type", "disk, cdrom or lun"),
+	TEXT("mode", "readonly or shareable"),
+	TEXT("sourcetype", "file or block; otherwise as what is there"),
+	TEXT("serial", "serial number that the guest reads"),
+	TEXT("wwn", "world wide name, 16 hexadecimal digits"),
+	TEXT("alias", "a name of your own, with ua- before it"),
+	FLAG("print-xml", "print the disk's XML and attach nothing"),
+	WHICH_PLUGGED,
+	END,
+};
+static const struct option_spec detach_disk_options[] = {
+	DOMAIN,
+	WORD("target", "what it is called in the VM, or its source"),
+	WHICH_PLUGGED,
+	FLAG("print-xml", "print the disk's XML and detach nothing"),
+	END,
+};
+static const struct option_spec detach_alias_options[] = {
+	DOMAIN, WORD("alias", "the device's alias"), WHICH_DEFINITION, END};
 static const struct option_spec to_native_options[] = {
 	WORD("format", "qemu-argv"),
 	TEXT("domain", "name, id or UUID of the VM"),
@@ -474,6 +510,23 @@ const struct command commands[] = {
 	{"desc", GROUP_CHANGE, "show or set its description or title", NULL, desc_options, cmd_desc, JSON},
 	{"metadata", GROUP_CHANGE, "show or set metadata of other programs", NULL, metadata_options,
 		cmd_metadata, 0},
+	{"attach-disk", GROUP_CHANGE, "give it a disk",
+		"With a lock manager the VM takes the disk's lease first, and is refused while somebody else "
+		"has it.",
+		attach_disk_options, cmd_attach_disk, 0},
+	{"detach-disk", GROUP_CHANGE, "take a disk away",
+		"A guest that runs is asked to let go. When it does not in 5 seconds, the command ends and "
+		"the disk "
+		"goes when the "
+		"guest lets go; until then the VM has it, and its lease.",
+		detach_disk_options, cmd_detach_disk, 0},
+	{"attach-device", GROUP_CHANGE, "give it a device from a file", "Only disks.", attach_device_options,
+		cmd_attach_device, 0},
+	{"detach-device", GROUP_CHANGE, "take away the device in a file",
+		"Only disks; the target says which. As detach-disk otherwise.", attach_device_options,
+		cmd_detach_device, 0},
+	{"detach-device-alias", GROUP_CHANGE, "take away the device with this alias",
+		"Only disks. As detach-disk otherwise.", detach_alias_options, cmd_detach_device_alias, 0},
 	{"domxml-to-native", GROUP_CHANGE, "print the command line QEMU would have", NULL, to_native_options,
 		cmd_domxml_to_native, 0},
 

@@ -27,12 +27,17 @@ AGAINST_LIBVIRT = os.environ.get("GODWIT_TEST_AGAINST") == "libvirt"
 # Options of virsh that godwit does not have, and why. Whatever is not listed here must be there.
 POOLS = "godwitd keeps no storage pools"
 DESCRIPTORS = "no descriptors are passed over the connection"
+NETWORK = "network disks are not supported"
 OMITTED = {
     "create": {"pass-fds": DESCRIPTORS},
     "start": {"pass-fds": DESCRIPTORS},
     "qemu-monitor-command": {"pass-fds": DESCRIPTORS},
     "undefine": {"storage": POOLS, "remove-all-storage": POOLS, "delete-storage-volume-snapshots": POOLS,
                  "wipe-storage": POOLS},
+    "attach-disk": {**dict.fromkeys(("source-protocol", "source-host-name", "source-host-transport", "source-host-socket"), NETWORK),
+                    **dict.fromkeys(("iothread", "throttle-groups"), "not supported in the XML"),
+                    "rawio": "there are no capabilities to give", "address": "attach-device takes addresses",
+                    "multifunction": "attach-device takes addresses"},
     "pool-list": {"type": POOLS, "details": POOLS},
     "net-list": {"title": "godwitd keeps no networks"},
     "nodedev-list": dict.fromkeys(("tree", "cap", "inactive", "all", "persistent", "transient"),

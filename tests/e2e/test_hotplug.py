@@ -377,6 +377,34 @@ class Sector(Hotplug):
             self.assertNotIn(str(path), self.in_qemu(guest)[0])
             self.assertEqual(self.held(guest), (1, 1))
 
+    def test_commands(self):
+        """godwit's own."""
+        guest = self.scsi_guest()
+        path = self.file()
+        self.godwit("attach-disk", guest.name, str(path), "sdb", "--targetbus", "scsi", "--cache", "none", "--serial", "S1",
+                    "--persistent")
+        self.check_attached(guest, path)
+        disk = ET.fromstring(self.virsh("dumpxml", guest.name)).findall("devices/disk")[1]
+        self.assertEqual((disk.find("driver").get("cache"), disk.find("serial").text), ("none", "S1"))
+        printed = self.godwit("attach-disk", guest.name, str(path), "sdc", "--mode", "readonly", "--print-xml")
+        self.assertIsNotNone(ET.fromstring(printed).find("readonly"))
+        self.assertIn("No disk", self.godwit("detach-disk", guest.name, "sdz", fails=True))
+        self.godwit("detach-disk", guest.name, str(path), "--persistent")
+        self.assertTrue(leases.is_free(path))
+        self.assertEqual(self.targets(guest, "--inactive"), ["hda"])
+        device = self.root / "device.xml"
+        device.write_text(f"<disk type='file'><source file='{path}'/><target dev='sdb' bus='scsi'/></disk>")
+        self.godwit("attach-device", guest.name, str(device), "--live")
+        self.check_attached(guest, path)
+        self.godwit("detach-device", guest.name, str(device), "--current")
+        self.assertTrue(leases.is_free(path))
+        self.assertIn("not running", self.godwit("attach-device", self.off().name, str(device), "--live", fails=True))
+
+    def off(self):
+        guest = self.sector("off")
+        guest.define()
+        return guest
+
     def test_busy(self):
         """Not while a job has the VM."""
         guest = self.scsi_guest()
