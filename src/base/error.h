@@ -23,7 +23,6 @@ enum error_code {
 	ERROR_OPERATION_DENIED,	 /* access right missing */
 	ERROR_TIMEOUT,
 	ERROR_BUSY,   /* another job holds the object */
-	ERROR_IN_USE, /* somebody else holds the lease of what is needed */
 	ERROR_EXISTS, /* name or UUID already taken */
 	ERROR_NO_DOMAIN,
 	ERROR_NO_SNAPSHOT,
@@ -35,6 +34,7 @@ enum error_code {
 	ERROR_AUTH,
 	ERROR_QEMU,	 /* QEMU refused; the message has its words */
 	ERROR_NO_OBJECT, /* network, pool, volume, secret ...: none is known here */
+	ERROR_IN_USE,	 /* somebody else holds the lease of what is needed */
 	ERROR_CODE_MAX_,
 };
 

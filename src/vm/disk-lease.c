@@ -47,7 +47,9 @@ int vm_lease_check_disk(const struct vm *vm, struct disk *disk, struct error *er
 			"and "
 			"other leases than today's configuration asks for; start it again first",
 			vm->name, disk->source, lease_kind_name(vm->lease_kind));
-	if (vm->lease_work || (vm->lease_state != LEASE_HELD && vm->lease_state != LEASE_RELEASED))
+	/* RELEASED is also what a new daemon calls leases that it has not asked for yet. */
+	if (vm->lease_work || vm->leases_given ||
+		(vm->lease_state != LEASE_HELD && vm->lease_state != LEASE_RELEASED))
 		return error_set(err, ERROR_OPERATION_INVALID, "the leases of domain '%s' are %s", vm->name,
 			lease_state_name(vm->lease_state));
 	if (plan_difference(vm, disk, &set, err) < 0)
