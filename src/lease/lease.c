@@ -365,7 +365,8 @@ static void worked(struct process *p, const struct error *err, const char *resul
 
 	if (err) {
 		failure = *err;
-		error_prefix(&failure, "%s", doing[r->operation]);
+		if (failure.code != ERROR_IN_USE) /* which says all there is to say */
+			error_prefix(&failure, "%s", doing[r->operation]);
 		err = &failure;
 	} else if (json_parse(result ? result : "", len, &o, &failure) < 0) {
 		err = &failure;

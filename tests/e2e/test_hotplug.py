@@ -288,7 +288,7 @@ class Sector(Hotplug):
         self.virsh("detach-disk", second.name, "sdc")
         self.virsh("attach-disk", guest.name, shared, "sdd")
         before = self.now(guest)
-        self.assertIn("in use", self.virsh.fails("attach-disk", guest.name, shared, "sde"), "nor twice by the same VM")
+        self.assertIn(f"has disk {shared} twice, not <shareable/>", self.virsh.fails("attach-disk", guest.name, shared, "sde"))
         self.check_untouched(guest, before)
         self.assertEqual(len(leases.holders(shared)), 1)
 

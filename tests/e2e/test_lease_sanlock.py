@@ -146,7 +146,7 @@ class Hotplug(lease_hosts.SanlockTest):
             self.assertEqual(self.holders(self.here, guest), [qemu])
             self.assertIn(f"disk {path} is in use: VM {guest.name} on host h1 (pid {qemu}) holds its lease",
                           self.other_virsh.fails("attach-disk", other.name, path, "sdb"))
-        self.assertIn("in use", self.virsh.fails("attach-disk", guest.name, path, "sdc"))
+        self.assertIn("twice, not <shareable/>", self.virsh.fails("attach-disk", guest.name, path, "sdc"))
         self.assertEqual(self.here.status().holders(lease_hosts.LOCKSPACE, resource), [qemu], "the refusal took nothing away")
         self.virsh("detach-disk", guest.name, "sdb")
         self.assertEqual(self.here.status().holders(lease_hosts.LOCKSPACE, resource), [])
