@@ -95,9 +95,10 @@ def qemus_of(root):
 def is_alive(pid):
     try:
         state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        # A dead first thread is not the end: until the last has gone, files are open and locks are held.
+        return state not in "ZX" or len(os.listdir(f"/proc/{pid}/task")) > 1
     except OSError:
         return False
-    return state not in "ZX"
 
 
 def kill_and_wait(pid, number=signal.SIGKILL):
