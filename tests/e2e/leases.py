@@ -7,6 +7,12 @@ import os
 import re
 import struct
 
+import rpc
+
+RACES = 20 if os.environ.get("GODWIT_SANITIZED") else 200
+CREATE, DESTROY = 9, 12
+RESOURCE_BUSY = 87  # libvirt/virterror.h
+
 LOCK = re.compile(r"^lock:\s+\d+: (\w+)\s+ADVISORY\s+(\w+) \S+ \S+ (\d+) (\d+)$", re.M)
 
 
@@ -39,3 +45,28 @@ def is_free(path):
         except OSError:
             return False
         return True
+
+
+def race(test, daemons, name, check_won, check_ended):
+    """Both daemons start the VM at the same time, again and again: exactly one of them does, and both do now and then.
+
+    check_won and check_ended get the index of the winner: when it runs, and when it has been destroyed.
+    """
+    hosts = [rpc.Connection(d.socket, 120).open() for d in daemons]
+    for host in hosts:
+        test.addCleanup(host.close)
+    handles = [host.lookup(name) for host in hosts]
+    winners = [0, 0]
+    for i in range(RACES):
+        for k in (0, 1) if i % 2 else (1, 0):
+            hosts[k].post(CREATE, handles[k])
+        replies = [host.receive() for host in hosts]
+        won = [k for k, reply in enumerate(replies) if reply.status == rpc.OK]
+        test.assertEqual(len(won), 1, f"race {i}: {[r.error for r in replies if r.status != rpc.OK]}")
+        code, said = replies[1 - won[0]].error
+        test.assertEqual(code, RESOURCE_BUSY, said)
+        check_won(won[0])
+        winners[won[0]] += 1
+        test.assertEqual(hosts[won[0]].call(DESTROY, handles[won[0]]).status, rpc.OK)
+        check_ended(won[0])
+    test.assertTrue(all(winners), f"both win now and then: {winners}")
