@@ -34,6 +34,7 @@
 #define READ_KEEP	 (8u << 10) /* an idle connection's buffer is not larger */
 #define TIMER_ACCURACY	 (1 * USEC_PER_MSEC)
 #define NEGOTIATION_NAME "qmp_capabilities"
+#define OUT_OF_BAND	 "oob"
 #define CLOSED_TEXT	 "QEMU closed the monitor"
 
 enum qmp_state { QMP_GREETING, QMP_NEGOTIATING, QMP_READY, QMP_FAILED };
@@ -47,6 +48,7 @@ struct command {
 	size_t len, written;
 	int fd; /* ours; goes with the first byte */
 	bool negotiation;
+	bool urgent;  /* does not wait for those before it */
 	bool keep_id; /* raw: the user's own id goes back into the reply */
 	json *user_id;
 	qmp_reply_fn reply;
@@ -68,6 +70,7 @@ struct qmp {
 	size_t scanned; /* this much of `in` holds no newline */
 	struct list unsent, sent, answering, refused;
 	int64_t last_id;
+	bool out_of_band; /* QEMU takes commands beside those it is busy with */
 
 	struct error why; /* set with QMP_FAILED */
 	bool closed_told;
@@ -335,6 +338,16 @@ static struct command *command_new(struct qmp *q, const char *name)
 	return c;
 }
 
+/* The first command of which nothing is written yet, or the list's end. */
+static struct list *first_unsent(struct qmp *q)
+{
+	struct list *node = q->unsent.next;
+
+	if (node != &q->unsent && container_of(node, struct command, node)->written > 0)
+		node = node->next;
+	return node;
+}
+
 /* `message` is a whole command without id, taken. */
 static void command_submit(struct command *c, json *message, uint64_t timeout_usec)
 {
@@ -349,8 +362,8 @@ static void command_submit(struct command *c, json *message, uint64_t timeout_us
 	if (timeout_usec > 0)
 		sd_event_add_time_relative(q->loop, &c->timer, CLOCK_MONOTONIC, timeout_usec, TIMER_ACCURACY,
 			on_command_timeout, c);
-	/* The negotiation goes before whatever was asked for in the meantime. */
-	list_add_tail(c->negotiation ? q->unsent.next : &q->unsent, &c->node);
+	/* The negotiation goes before whatever was asked for in the meantime; half a line stays the first. */
+	list_add_tail(c->negotiation || c->urgent ? first_unsent(q) : &q->unsent, &c->node);
 	if (q->state == QMP_FAILED)
 		sd_event_source_set_enabled(q->later, SD_EVENT_ONESHOT);
 	else
@@ -375,6 +388,18 @@ void qmp_command(struct qmp *q, const char *name, json *arguments, int fd, uint6
 		}
 	}
 	command_submit(c, json_pack("s:execute", name, "o:arguments", arguments, NULL), timeout_usec);
+}
+
+void qmp_command_urgent(struct qmp *q, const char *name, json *arguments, qmp_reply_fn reply, void *userdata)
+{
+	struct command *c = command_new(q, name);
+
+	c->urgent = true;
+	c->reply = reply;
+	c->userdata = userdata;
+	command_submit(c,
+		json_pack(q->out_of_band ? "s:exec-oob" : "s:execute", name, "o:arguments", arguments, NULL),
+		0);
 }
 
 int qmp_command_raw(struct qmp *q, const char *text, qmp_raw_fn reply, void *userdata, struct error *err)
@@ -436,18 +461,34 @@ static void on_negotiated(struct qmp *q, json *ret, const struct error *err, voi
 	leave(q);
 }
 
+static bool offers(json *greeting, const char *capability)
+{
+	JSON_FOREACH (item, json_get(greeting, "capabilities"))
+		if (json_object_is_type(item, json_type_string) &&
+			strcmp(json_object_get_string(item), capability) == 0)
+			return true;
+	return false;
+}
+
 static void handle_greeting(struct qmp *q, json *message)
 {
+	json *enable = NULL;
 	struct command *c;
 
 	if (!json_object_is_type(json_get(message, "QMP"), json_type_object))
 		return qmp_fail_text(q, ERROR_RPC, "the monitor did not greet as QMP does");
 
 	q->state = QMP_NEGOTIATING;
+	q->out_of_band = offers(json_get(message, "QMP"), OUT_OF_BAND);
 	c = command_new(q, NEGOTIATION_NAME);
 	c->negotiation = true;
 	c->reply = on_negotiated;
-	command_submit(c, json_pack("s:execute", NEGOTIATION_NAME, NULL), 0);
+	if (q->out_of_band) {
+		enable = json_object_new_array();
+		json_object_array_add(enable, json_object_new_string(OUT_OF_BAND));
+		enable = json_pack("o:enable", enable, NULL);
+	}
+	command_submit(c, json_pack("s:execute", NEGOTIATION_NAME, "o:arguments", enable, NULL), 0);
 }
 
 static void handle_event(struct qmp *q, const char *name, json *message)

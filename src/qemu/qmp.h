@@ -56,6 +56,12 @@ void qmp_command(struct qmp *q, const char *name, json *arguments, int fd, uint6
 	qmp_reply_fn reply, void *userdata);
 
 /*
+ * The same for a command that cannot wait until QEMU's main loop is free (QMP's "out-of-band execution"): it is sent before those that
+ * wait here. QEMU takes only few commands so; where it takes none, this is qmp_command.
+ */
+void qmp_command_urgent(struct qmp *q, const char *name, json *arguments, qmp_reply_fn reply, void *userdata);
+
+/*
  * Forget who waits: every pending reply with this userdata is dropped silently. For owners that go away before
  * the connection does.
  */

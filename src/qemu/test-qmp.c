@@ -178,7 +178,7 @@ static void test_conversation(void)
 	is_str(got(&t), "", "nothing is sent before the greeting");
 	say(&t, GREETING);
 	pump(&t);
-	is_str(got(&t), "{\"execute\":\"qmp_capabilities\",\"id\":2}\n",
+	is_str(got(&t), "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]},\"id\":2}\n",
 		"the greeting is answered by negotiation alone");
 	say(&t, "{\"return\": {}, \"id\": 2}\r\n");
 	pump(&t);
@@ -463,6 +463,32 @@ static int receive_fd(int peer)
 	return fd;
 }
 
+static void test_urgent(void)
+{
+	struct talk t;
+
+	talk_ready(&t);
+	qmp_command_urgent(t.q, "migrate-recover", json_pack("s:uri", "u", NULL), on_reply, &t);
+	pump(&t);
+	is_str(got(&t), "{\"exec-oob\":\"migrate-recover\",\"arguments\":{\"uri\":\"u\"},\"id\":2}\n",
+		"an urgent command goes out of band");
+	talk_close(&t);
+
+	talk_open(&t);
+	command(&t, "stop");
+	qmp_command_urgent(t.q, "migrate-recover", NULL, on_reply, &t);
+	say(&t, "{\"QMP\": {\"capabilities\": []}}\r\n");
+	pump(&t);
+	is_str(got(&t), "{\"execute\":\"qmp_capabilities\",\"id\":3}\n",
+		"nothing is enabled that QEMU does not offer");
+	buf_clear(&t.got);
+	say(&t, "{\"return\": {}, \"id\": 3}\r\n");
+	pump(&t);
+	is_str(got(&t), "{\"execute\":\"migrate-recover\",\"id\":2}\n{\"execute\":\"stop\",\"id\":1}\n",
+		"an urgent command is a command like others then, before those that wait");
+	talk_close(&t);
+}
+
 static void test_descriptor(void)
 {
 	struct talk t;
@@ -544,6 +570,7 @@ int main(void)
 	test_owner_acts_in_callbacks();
 	test_forget();
 	test_raw();
+	test_urgent();
 	test_descriptor();
 	test_backpressure();
 	test_many_events();
