@@ -88,21 +88,34 @@ int cmd_undefine(struct cli *cli, const struct arguments *args, struct error *er
 
 /* ---- start ---- */
 
+/* `args.extra` 0 needs nothing but libvirt's call, so that it works with any daemon of the protocol. */
 static int start_domain(
-	struct cli *cli, const struct rpc_domain *dom, unsigned flags, bool show, struct error *err)
+	struct cli *cli, const struct rpc_godwit_start_args *args, bool show, struct error *err)
 {
-	struct rpc_domain_flags_args args = {*dom, flags};
+	const struct rpc_domain *dom = &args->dom;
+	struct rpc_domain_flags_args plain = {args->dom, args->flags};
 	struct rpc_domain_ret r = {0};
 	struct client_call call = {.procedure = RPC_DOMAIN_CREATE_WITH_FLAGS,
-		CLIENT_ARGS(rpc_domain_flags_args, &args),
+		CLIENT_ARGS(rpc_domain_flags_args, &plain),
 		CLIENT_RET(rpc_domain_ret, &r)};
 	struct job_watch watch = {
 		.call = &call, .dom = dom, .title = "Start", .object = dom->name, .show = show};
 
+	if (args->extra)
+		call = (struct client_call){.program = RPC_PROGRAM_GODWIT,
+			.procedure = RPC_GODWIT_DOMAIN_START,
+			CLIENT_ARGS(rpc_godwit_start_args, args),
+			CLIENT_RET(rpc_domain_ret, &r)};
 	if (job_watch_run(cli, &watch, err) < 0)
 		return error_prefix(err, "start %s", dom->name);
 	payload_free((xdrproc_t)xdr_rpc_domain_ret, &r);
 	return 0;
+}
+
+unsigned cli_start_extra(const struct arguments *args)
+{
+	return arguments_flag(args, "force", RPC_GODWIT_FORCE) |
+	       arguments_flag(args, "eager", RPC_GODWIT_EAGER);
 }
 
 int cmd_start(struct cli *cli, const struct arguments *args, struct error *err)
@@ -114,6 +127,7 @@ int cmd_start(struct cli *cli, const struct arguments *args, struct error *err)
 			 arguments_flag(args, "force-boot", RPC_START_FORCE_BOOT) |
 			 arguments_flag(args, "reset-nvram", RPC_START_RESET_NVRAM);
 	_cleanup_domain_ struct rpc_domain dom = {0};
+	struct rpc_godwit_start_args a;
 	int saved = 0;
 
 	if (cli_find_domain(cli, args, BY_NAME | BY_UUID, &dom, err) < 0)
@@ -124,7 +138,8 @@ int cmd_start(struct cli *cli, const struct arguments *args, struct error *err)
 	if (show && !(flags & RPC_START_FORCE_BOOT) &&
 		cli_ask_domain_flags_int(cli, RPC_DOMAIN_HAS_MANAGED_SAVE_IMAGE, &dom, 0, &saved, NULL) < 0)
 		saved = 0;
-	if (start_domain(cli, &dom, flags, show && saved, err) < 0)
+	a = (struct rpc_godwit_start_args){.dom = dom, .flags = flags, .extra = cli_start_extra(args)};
+	if (start_domain(cli, &a, show && saved, err) < 0)
 		return -1;
 	cli_print_extra(cli, "Domain '%s' started\n", dom.name);
 	return console ? console_run(cli, &dom, NULL, 0, !paused, err) : 0;

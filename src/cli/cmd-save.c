@@ -133,6 +133,7 @@ int cmd_restore(struct cli *cli, const struct arguments *args, struct error *err
 	struct params p = {0};
 	struct rpc_domain_restore_flags_args plain = {.from = path};
 	struct rpc_params_args tuned = {0};
+	struct rpc_godwit_restore_args own = {.extra = cli_start_extra(args)};
 	struct client_call call = {
 		.procedure = RPC_DOMAIN_RESTORE_FLAGS, CLIENT_ARGS(rpc_domain_restore_flags_args, &plain)};
 	struct job_watch watch = {.call = &call, .title = "Restore", .object = file};
@@ -144,12 +145,19 @@ int cmd_restore(struct cli *cli, const struct arguments *args, struct error *err
 	plain.xml = xml ? &xml : NULL;
 	if (add_tuning(&p, args, NULL, err) < 0)
 		return -1;
-	if (p.n > 0) {
+	if (p.n > 0 || own.extra) {
 		add_string(&p, RPC_SAVE_PARAM_FILE, path);
 		add_string(&p, RPC_SAVE_PARAM_XML, xml);
 		tuned = (struct rpc_params_args){.params = {p.n, p.items}, .flags = plain.flags};
 		call = (struct client_call){
 			.procedure = RPC_DOMAIN_RESTORE_PARAMS, CLIENT_ARGS(rpc_params_args, &tuned)};
+	}
+	if (own.extra) {
+		own.params = tuned.params;
+		own.flags = tuned.flags;
+		call = (struct client_call){.program = RPC_PROGRAM_GODWIT,
+			.procedure = RPC_GODWIT_DOMAIN_RESTORE,
+			CLIENT_ARGS(rpc_godwit_restore_args, &own)};
 	}
 	if (show && find_restored(cli, path, &dom))
 		watch.dom = &dom;

@@ -9,6 +9,8 @@ int cmd_define(struct cli *cli, const struct arguments *args, struct error *err)
 int cmd_create(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_undefine(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_start(struct cli *cli, const struct arguments *args, struct error *err);
+unsigned cli_start_extra(
+	const struct arguments *args); /* --force, --eager: `extra` of godwit's own start and restore */
 int cmd_shutdown(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_reboot(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_destroy(struct cli *cli, const struct arguments *args, struct error *err);

@@ -40,6 +40,10 @@ static const struct option_spec lease_lost_options[] = {WORD("uuid", "UUID of th
 
 /* ---- start and stop ---- */
 
+#define START_EXTRA                                                                                          \
+	OWN_FLAG("force", "although its disks have changed since its state was saved"),                      \
+		OWN_FLAG("eager", "load all of its memory before it runs")
+
 static const struct option_spec start_options[] = {
 	WORD("domain", "name or UUID of the VM"),
 	FLAG("console", "connect to its console"),
@@ -48,6 +52,7 @@ static const struct option_spec start_options[] = {
 	FLAG("bypass-cache", "read a saved state past the host's page cache"),
 	FLAG("force-boot", "boot afresh: throw a managed save away"),
 	FLAG("reset-nvram", "begin with new UEFI variables"),
+	START_EXTRA,
 	OWN_FLAG("verbose", "show how far coming back from a managed save is"),
 	END,
 };
@@ -102,6 +107,7 @@ static const struct option_spec restore_options[] = {
 	FLAG("running", "let it run, however it was saved"),
 	FLAG("paused", "leave it paused, however it was saved"),
 	FLAG("reset-nvram", "begin with new UEFI variables"),
+	START_EXTRA,
 	OWN_FLAG("verbose", "show how far it is"),
 	END,
 };

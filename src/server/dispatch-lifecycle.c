@@ -190,20 +190,36 @@ void handle_domain_create(struct call *call)
 		call_check(call, vm_start(vm, &(struct vm_start_options){0}, call_vm_done, call, &err), &err);
 }
 
-void handle_domain_create_with_flags(struct call *call)
+static void start(struct call *call, const rpc_domain *dom, unsigned flags, unsigned extra)
 {
 	const unsigned known = RPC_START_PAUSED | RPC_START_AUTODESTROY | RPC_START_BYPASS_CACHE |
 			       RPC_START_FORCE_BOOT | RPC_START_RESET_NVRAM;
-	const rpc_domain_flags_args *args = call->args;
-	struct vm_start_options options = start_options(args->flags);
+	struct vm_start_options options = start_options(flags);
 	struct error err = ERROR_INIT;
 	struct vm *vm;
 
-	if (!call_check_flags(call, args->flags, known))
+	if (!call_check_flags(call, flags, known) ||
+		!call_check_flags(call, extra, RPC_GODWIT_FORCE | RPC_GODWIT_EAGER))
 		return;
-	vm = call_find_vm(call, &args->dom);
+	options.force = extra & RPC_GODWIT_FORCE;
+	options.eager = extra & RPC_GODWIT_EAGER;
+	vm = call_find_vm(call, dom);
 	if (vm)
-		call_check(call, vm_start(vm, &options, start_done(args->flags), call, &err), &err);
+		call_check(call, vm_start(vm, &options, start_done(flags), call, &err), &err);
+}
+
+void handle_domain_create_with_flags(struct call *call)
+{
+	const rpc_domain_flags_args *args = call->args;
+
+	start(call, &args->dom, args->flags, 0);
+}
+
+void handle_godwit_start(struct call *call)
+{
+	const rpc_godwit_start_args *args = call->args;
+
+	start(call, &args->dom, args->flags, args->extra);
 }
 
 /* ---- while it runs, and stopping ---- */

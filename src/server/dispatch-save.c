@@ -149,17 +149,20 @@ void handle_domain_managed_save(struct call *call)
 
 /* ---- restoring ---- */
 
-static void restore(struct call *call, const struct save_params *params, unsigned flags)
+static void restore(struct call *call, const struct save_params *params, unsigned flags, unsigned extra)
 {
 	struct vm_restore_options options = {.path = params->file,
 		.xml = params->xml,
 		.bypass_cache = flags & RPC_SAVE_BYPASS_CACHE,
 		.channels = params->channels,
-		.reset_nvram = flags & RPC_SAVE_RESET_NVRAM};
+		.reset_nvram = flags & RPC_SAVE_RESET_NVRAM,
+		.force = extra & RPC_GODWIT_FORCE,
+		.eager = extra & RPC_GODWIT_EAGER};
 	struct error err = ERROR_INIT;
 
 	if (!check_resume_flags(call, flags,
-		    RPC_SAVE_BYPASS_CACHE | RPC_SAVE_RUNNING | RPC_SAVE_PAUSED | RPC_SAVE_RESET_NVRAM))
+		    RPC_SAVE_BYPASS_CACHE | RPC_SAVE_RUNNING | RPC_SAVE_PAUSED | RPC_SAVE_RESET_NVRAM) ||
+		!call_check_flags(call, extra, RPC_GODWIT_FORCE | RPC_GODWIT_EAGER))
 		return;
 	if (!params->file) {
 		error_set(&err, ERROR_INVALID_ARGUMENT, "restore: no file was given");
@@ -177,26 +180,39 @@ void handle_domain_restore(struct call *call)
 {
 	const rpc_name_args *args = call->args;
 
-	restore(call, &(struct save_params){.file = args->name}, 0);
+	restore(call, &(struct save_params){.file = args->name}, 0, 0);
 }
 
 void handle_domain_restore_flags(struct call *call)
 {
 	const rpc_domain_restore_flags_args *args = call->args;
 
-	restore(call, &(struct save_params){.file = args->from, .xml = optional(args->xml)}, args->flags);
+	restore(call, &(struct save_params){.file = args->from, .xml = optional(args->xml)}, args->flags, 0);
+}
+
+static void restore_params(struct call *call, const rpc_params *list, unsigned flags, unsigned extra)
+{
+	struct save_params params = {0};
+	struct error err = ERROR_INIT;
+
+	if (parse_params(list, false, &params, &err) < 0)
+		call_fail(call, &err);
+	else
+		restore(call, &params, flags, extra);
 }
 
 void handle_domain_restore_params(struct call *call)
 {
 	const rpc_params_args *args = call->args;
-	struct save_params params = {0};
-	struct error err = ERROR_INIT;
 
-	if (parse_params(&args->params, false, &params, &err) < 0)
-		call_fail(call, &err);
-	else
-		restore(call, &params, args->flags);
+	restore_params(call, &args->params, args->flags, 0);
+}
+
+void handle_godwit_restore(struct call *call)
+{
+	const rpc_godwit_restore_args *args = call->args;
+
+	restore_params(call, &args->params, args->flags, args->extra);
 }
 
 /* ---- images and managed saves as documents ---- */

@@ -65,6 +65,7 @@ void handle_domain_shutdown(struct call *call);
 void handle_domain_suspend(struct call *call);
 void handle_domain_undefine(struct call *call);
 void handle_domain_create_with_flags(struct call *call);
+void handle_godwit_start(struct call *call);
 void handle_domain_inject_nmi(struct call *call);
 void handle_domain_undefine_flags(struct call *call);
 void handle_domain_destroy_flags(struct call *call);
@@ -108,6 +109,7 @@ void handle_domain_managed_save_get_xml_desc(struct call *call);
 void handle_domain_managed_save_define_xml(struct call *call);
 void handle_domain_save_params(struct call *call);
 void handle_domain_restore_params(struct call *call);
+void handle_godwit_restore(struct call *call);
 void handle_domain_abort_job_flags(struct call *call);
 
 /* ---- dispatch-stats.c ---- */

@@ -52,6 +52,7 @@ struct registry {
 	int console;
 	unsigned destroyed;
 	char *last_save;
+	char last_start[64];
 	struct registry_settings settings;
 };
 
@@ -199,6 +200,11 @@ const char *fake_last_save(const struct registry *r)
 	return r->last_save;
 }
 
+const char *fake_last_start(const struct registry *r)
+{
+	return r->last_start;
+}
+
 static int begin(struct registry *r, struct vm *vm, vm_done_fn done, void *userdata)
 {
 	struct operation op = {vm_ref(vm), done, userdata};
@@ -271,6 +277,8 @@ int registry_create(struct registry *r, const char *xml, const struct vm_start_o
 int registry_restore(struct registry *r, const struct vm_restore_options *options, vm_done_fn done,
 	void *userdata, struct error *err)
 {
+	snprintf(r->last_start, sizeof(r->last_start), "%s %d %d", options->path, options->force,
+		options->eager);
 	return error_set(err, ERROR_DAMAGED, "restore %s: not an image", options->path);
 }
 
@@ -407,6 +415,8 @@ int vm_abort_job(struct vm *vm, struct error *err)
 int vm_start(struct vm *vm, const struct vm_start_options *options, vm_done_fn done, void *userdata,
 	struct error *err)
 {
+	snprintf(vm->registry->last_start, sizeof(vm->registry->last_start), "%d %d %d", options->paused,
+		options->force, options->eager);
 	if (vm_is_active(vm))
 		return error_set(err, ERROR_OPERATION_INVALID, "domain is already running");
 	set_state(vm, options->paused ? VM_PAUSED : VM_RUNNING);
@@ -607,7 +617,7 @@ void client_send(struct client *c, const struct rpc_header *header, const void *
 
 uint32_t client_call(struct client *c, int procedure, xdrproc_t coder, const void *args)
 {
-	struct rpc_header header = {.prog = RPC_PROGRAM_REMOTE,
+	struct rpc_header header = {.prog = c->program ? c->program : RPC_PROGRAM_REMOTE,
 		.vers = RPC_PROGRAM_VERSION,
 		.proc = procedure,
 		.serial = c->serial++};

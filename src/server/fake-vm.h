@@ -26,12 +26,15 @@ int fake_console_take(struct registry *r);
 unsigned fake_count_destroyed(const struct registry *r);
 /* What the last vm_save was asked for: "path format channels resume_as bypass" */
 const char *fake_last_save(const struct registry *r);
+/* The same of vm_start, "paused force eager", or registry_restore, "path force eager". */
+const char *fake_last_start(const struct registry *r);
 
 /* ---- a client ---- */
 struct client {
 	sd_event *loop;
 	int fd;
 	uint32_t serial;
+	uint32_t program; /* of its calls; 0: RPC_PROGRAM_REMOTE */
 	struct buf in;
 	bool gone; /* the server closed it */
 };

@@ -193,6 +193,38 @@ static void test_life(void)
 	tear_down();
 }
 
+/* What only godwit's own start and restore can say. */
+static void test_extra(void)
+{
+	rpc_param params[] = {string_param("file", "/x"), string_param("image_format", "raw")};
+	rpc_godwit_restore_args restore = {{1, params}, RPC_SAVE_PAUSED, RPC_GODWIT_EAGER};
+	rpc_domain_flags_args plain = {guest(), RPC_START_PAUSED};
+	rpc_godwit_start_args start = {guest(), RPC_START_PAUSED, RPC_GODWIT_FORCE};
+	rpc_domain_ret ret = {0};
+	struct client c;
+
+	set_up();
+	c = client_open(loop, server, false);
+	is_int(ASK_ONLY(&c, RPC_DOMAIN_CREATE_WITH_FLAGS, rpc_domain_flags_args, &plain),
+		RPC_CODE_OPERATION_INVALID, "libvirt's start");
+	is_str(fake_last_start(registry), "1 0 0", "has neither");
+	c.program = RPC_PROGRAM_GODWIT;
+	is_int(ASK(&c, RPC_GODWIT_DOMAIN_START, rpc_godwit_start_args, &start, rpc_domain_ret, &ret),
+		RPC_CODE_OPERATION_INVALID, "godwit's start");
+	is_str(fake_last_start(registry), "1 1 0", "forced");
+	start.extra = 4;
+	is_int(ASK_ONLY(&c, RPC_GODWIT_DOMAIN_START, rpc_godwit_start_args, &start),
+		RPC_CODE_ARGUMENT_UNSUPPORTED, "bits that mean nothing");
+	is_int(ASK_ONLY(&c, RPC_GODWIT_DOMAIN_RESTORE, rpc_godwit_restore_args, &restore),
+		RPC_CODE_OPERATION_FAILED, "godwit's restore");
+	is_str(fake_last_start(registry), "/x 0 1", "eager");
+	restore.params.rpc_params_len = 2;
+	is_int(ASK_ONLY(&c, RPC_GODWIT_DOMAIN_RESTORE, rpc_godwit_restore_args, &restore),
+		RPC_CODE_INVALID_ARG, "a parameter of saves only");
+	client_close(&c);
+	tear_down();
+}
+
 static void test_empty(void)
 {
 	rpc_domain_flags_args flags = {guest(), 0};
@@ -537,6 +569,7 @@ int main(void)
 	test_list();
 	test_save();
 	test_life();
+	test_extra();
 	test_empty();
 	test_security();
 	test_events();

@@ -137,6 +137,7 @@ struct vm_restore_options {
 	enum { VM_RESTORE_AS_SAVED, VM_RESTORE_RUNNING, VM_RESTORE_PAUSED } resume_as;
 	unsigned channels;
 	bool reset_nvram;
+	bool force, eager; /* as in struct vm_start_options */
 };
 int registry_restore(struct registry *r, const struct vm_restore_options *options, vm_done_fn done,
 	void *userdata, struct error *err);

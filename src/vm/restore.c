@@ -88,6 +88,8 @@ int registry_restore(struct registry *r, const struct vm_restore_options *option
 	start->domain = TAKE_PTR(scratch.domain);
 	start->channels = options->channels;
 	start->bypass_cache = options->bypass_cache;
+	start->force = options->force;
+	start->eager = options->eager;
 	start->reset_nvram = options->reset_nvram;
 	start->paused = options->resume_as == VM_RESTORE_AS_SAVED ? !start->header.was_running
 								  : options->resume_as == VM_RESTORE_PAUSED;

@@ -310,6 +310,8 @@ static int start_from_managed_save(struct vm *vm, const struct vm_start_options 
 
 	start->managed = true;
 	start->bypass_cache = options->bypass_cache;
+	start->force = options->force;
+	start->eager = options->eager;
 	start->image_path = vm_managed_save_path(vm);
 	if (start_open_image(start, err) < 0 || start_take_image_domain(start, NULL, err) < 0)
 		goto fail;

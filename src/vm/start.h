@@ -8,7 +8,7 @@
 struct start_operation {
 	struct operation op;
 	/* asked for */
-	bool paused, bypass_cache, reset_nvram, force_boot;
+	bool paused, bypass_cache, reset_nvram, force_boot, force, eager;
 	unsigned channels;
 	char *image_path; /* NULL: a fresh boot */
 	bool managed;	  /* the image is the VM's managed save */

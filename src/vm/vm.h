@@ -86,6 +86,8 @@ struct vm_start_options {
 	bool force_boot; /* throw a managed save away */
 	bool bypass_cache;
 	bool reset_nvram;
+	bool force; /* the caller knows that the disks have changed since the state was saved */
+	bool eager; /* all memory is loaded before the guest runs */
 };
 int vm_start(struct vm *vm, const struct vm_start_options *options, vm_done_fn done, void *userdata,
 	struct error *err);

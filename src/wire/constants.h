@@ -149,6 +149,13 @@ enum {
 	RPC_SAVE_RESET_NVRAM = 1 << 3,
 };
 
+/* The extra bits of godwit's own start and restore */
+enum {
+	RPC_GODWIT_FORCE =
+		1 << 0, /* the caller knows that the disks have changed since the state was saved */
+	RPC_GODWIT_EAGER = 1 << 1, /* all memory is loaded before the guest runs */
+};
+
 /* Typed parameters of SAVE_PARAMS and RESTORE_PARAMS */
 #define RPC_SAVE_PARAM_FILE	"file"
 #define RPC_SAVE_PARAM_XML	"dxml"

@@ -45,7 +45,7 @@ OMITTED = {
     "dommemstat": dict.fromkeys(("period", "config", "live", "current"), "the balloon's period is set in the XML"),
 }
 # Options that virsh does not have.
-ADDED = {"start": {"verbose"}, "restore": {"verbose"}, "help": {"complete"}}
+ADDED = {"start": {"verbose", "force", "eager"}, "restore": {"verbose", "force", "eager"}, "help": {"complete"}}
 
 
 class Godwit(Virsh):
@@ -189,7 +189,7 @@ class Completion(unittest.TestCase):
     def test_commands_and_options(self):
         self.assertEqual(self.complete("managedsave-"), ["managedsave-remove", "managedsave-dumpxml",
                                                          "managedsave-define", "managedsave-edit"])
-        self.assertEqual(self.complete("--root", "/nonexistent", "start", "--f"), ["--force-boot"])
+        self.assertEqual(self.complete("--root", "/nonexistent", "start", "--force-"), ["--force-boot"])
         self.assertEqual(self.complete("--re"), ["--readonly"])
         self.assertEqual(self.complete("help", "vncd"), ["vncdisplay"])
         self.assertIn("--json", self.complete("list", "--"))
