@@ -26,7 +26,6 @@
 #include "transfer.h"
 
 #define PROGRESS_MS 100
-#define TEXT_MAX    (32u << 20)
 #define THREADS_MAX 64u
 
 struct work {
@@ -34,6 +33,7 @@ struct work {
 	int file_fd, stream_fd;
 	char *text; /* name, XML, cookie; owned */
 	const char *name, *xml, *cookie;
+	char *disks; /* came with COMMIT; owned; NULL none */
 
 	struct image_progress progress;
 	/* Between the threads: the worker sets `streamed` or `over` and rings `bell`; `commit` is posted to it. */
@@ -79,7 +79,7 @@ static int save(struct work *w, struct error *err)
 		w->streamed = true;
 		ring(w->bell);
 		wait_for(w->commit);
-		r = image_save_commit(s, err);
+		r = image_save_commit(s, w->disks, err);
 		fault_point("io-committed");
 	}
 	image_save_free(s);
@@ -124,7 +124,7 @@ static void read_text(struct work *w, int fd)
 {
 	size_t len = w->start.text_len;
 
-	if (len < 3 || len > TEXT_MAX)
+	if (len < 3 || len > IO_TEXT_MAX)
 		give_up("a START of impossible length");
 	w->text = xcalloc(1, len + 1);
 	if (pread_full(fd, w->text, len, 0) != (ssize_t)len || w->text[len - 1] != '\0')
@@ -176,6 +176,16 @@ static void report_progress(struct work *w, struct io_message *last)
 	*last = m;
 }
 
+static void read_disks(struct work *w, int fd, uint64_t len)
+{
+	if (len == 0 || len > IO_TEXT_MAX)
+		give_up("a COMMIT of impossible length");
+	w->disks = xcalloc(1, len + 1);
+	if (pread_full(fd, w->disks, len, 0) != (ssize_t)len)
+		give_up("no text with COMMIT");
+	close(fd);
+}
+
 static void handle_daemon(struct work *w)
 {
 	int fds[IO_START_FDS_MAX];
@@ -184,8 +194,10 @@ static void handle_daemon(struct work *w)
 
 	if (io_receive(IO_CONTROL_FD, &m, fds, &n_fds) <= 0)
 		_exit(EXIT_FAILURE);
-	if (m.type != IO_COMMIT || !w->streamed)
+	if (m.type != IO_COMMIT || !w->streamed || n_fds > 1)
 		give_up("an unexpected message");
+	if (n_fds == 1)
+		read_disks(w, fds[0], m.text_len);
 	ring(w->commit);
 }
 

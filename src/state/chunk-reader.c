@@ -33,7 +33,6 @@ struct chunk_reader {
 	int fd;
 	bool own_position;   /* the file position is nobody else's */
 	uint64_t first, end; /* chunk numbers: [first, end) */
-	uint64_t zero_sum;   /* of a whole chunk of zeros */
 
 	/* The user's. */
 	uint64_t next;
@@ -77,21 +76,24 @@ static int truncated(const struct chunk_reader *r, uint64_t end, struct error *e
 		r->options.name, end, r->options.to);
 }
 
-static int check(const struct chunk_reader *r, const struct slot *s, uint64_t index, uint64_t from,
-	uint64_t to, struct error *err)
+/* A chunk is checked piece by piece, so that the message says where to look. */
+static int check(
+	const struct chunk_reader *r, const struct slot *s, uint64_t from, uint64_t to, struct error *err)
 {
 	const struct trailer *t = r->options.trailer;
-	uint64_t sum;
 
 	if (!t || !t->n_sums)
 		return 0;
-	sum = s->zero ? r->zero_sum : checksum(s->data + from % CHUNK_SIZE, (size_t)(to - from));
-	if (sum == t->sums[index - r->first])
-		return 0;
-	return error_set(err, ERROR_DAMAGED,
-		"image %s is damaged: its contents at offset %" PRIu64 " (to %" PRIu64
-		") differ from what was saved",
-		r->options.name, from, to - 1);
+	while (from < to) {
+		const uint8_t *data = s->zero ? NULL : s->data + from % CHUNK_SIZE;
+		uint64_t piece, end;
+
+		trailer_piece_bounds(t, from, &piece, &end);
+		if (trailer_check(t, r->options.name, data, from, end, err) < 0)
+			return -1;
+		from = end;
+	}
+	return 0;
 }
 
 static int read_chunk(const struct chunk_reader *r, uint64_t index, struct slot *s, struct error *err)
@@ -108,7 +110,7 @@ static int read_chunk(const struct chunk_reader *r, uint64_t index, struct slot 
 		if (start + (uint64_t)n < to)
 			return truncated(r, start + (uint64_t)n, err);
 	}
-	return check(r, s, index, from, to, err);
+	return check(r, s, from, to, err);
 }
 
 static void *reader_thread(void *arg)
@@ -230,8 +232,6 @@ static int prepare(struct chunk_reader *r, struct error *err)
 	posix_fadvise(r->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	if (slot_init(&r->scratch, err) < 0)
 		return -1;
-	memset(r->scratch.data, 0, CHUNK_SIZE);
-	r->zero_sum = checksum(r->scratch.data, CHUNK_SIZE);
 	n_slots = r->options.threads + AHEAD < r->end - r->first ? r->options.threads + AHEAD
 								 : (unsigned)(r->end - r->first);
 	r->slots = xcalloc(n_slots, sizeof(*r->slots));
@@ -265,7 +265,7 @@ int chunk_reader_start(
 	r->options = *options;
 	r->fd = -1;
 	r->first = options->from / CHUNK_SIZE;
-	r->end = r->first + trailer_count(options->from, options->to);
+	r->end = (options->to - 1) / CHUNK_SIZE + 1;
 	/* A small image needs few of both. */
 	if (r->options.threads > r->end - r->first)
 		r->options.threads = (unsigned)(r->end - r->first);

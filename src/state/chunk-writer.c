@@ -22,6 +22,7 @@
 #include "file.h"
 
 #define PAGES	   (CHUNK_SIZE / CHUNK_PAGE)
+#define PIECES	   (CHUNK_SIZE / TRAILER_PIECE)
 #define WORD_BITS  64u
 #define PINNED_MAX 32u
 /* Buffers besides those the threads hold and the pinned ones: what the sender may run ahead. */
@@ -32,20 +33,15 @@ struct chunk {
 	uint64_t index;
 	uint64_t present[PAGES / WORD_BITS];
 	bool pinned;
-	bool summed; /* its sum is fixed: do not compute it again */
 	struct chunk *next;
-};
-
-struct chunk_sum {
-	uint64_t sum;
-	bool known;
 };
 
 struct chunk_writer {
 	struct chunk_writer_options options;
 	int fd;		   /* our own, O_DIRECT when possible */
 	bool device;	   /* has no holes: every byte is written */
-	uint64_t data_end; /* known once finishing */
+	uint64_t zero_sum; /* of a whole piece */
+	uint64_t data_end; /* known once settled */
 
 	/* The filling thread's. */
 	struct chunk *current;
@@ -62,7 +58,7 @@ struct chunk_writer {
 	unsigned busy; /* chunks queued or being written */
 	bool stop;
 	struct error error; /* the first one */
-	struct chunk_sum *sums;
+	uint64_t *sums;	    /* by piece; what was never written is zeros */
 	size_t n_sums;
 
 	pthread_t *threads;
@@ -106,18 +102,24 @@ static void chunk_free_all(struct chunk *c)
 	}
 }
 
-/* The part of a chunk that its sum covers; false when there is none. */
-static bool sum_range(const struct chunk_writer *w, uint64_t index, size_t *ret_from, size_t *ret_to)
+/* The part of a piece, by its number in the file, that is state; false when there is none. */
+static bool piece_range(const struct chunk_writer *w, uint64_t piece, uint64_t *ret_from, uint64_t *ret_to)
 {
-	uint64_t start = index * CHUNK_SIZE, end = start + CHUNK_SIZE;
-	uint64_t from = w->options.sum_from > start ? w->options.sum_from : start;
-	uint64_t to = w->data_end < end ? w->data_end : end;
+	uint64_t start = piece * TRAILER_PIECE, end = start + TRAILER_PIECE;
 
-	if (from >= to)
-		return false;
-	*ret_from = (size_t)(from - start);
-	*ret_to = (size_t)(to - start);
-	return true;
+	*ret_from = w->options.sum_from > start ? w->options.sum_from : start;
+	*ret_to = w->data_end < end ? w->data_end : end;
+	return *ret_from < *ret_to;
+}
+
+static void sum_pieces(const struct chunk_writer *w, const struct chunk *c, uint64_t ret[PIECES])
+{
+	for (unsigned i = 0; i < PIECES; i++) {
+		uint64_t from, to;
+
+		if (piece_range(w, c->index * PIECES + i, &from, &to))
+			ret[i] = checksum(c->data + from % CHUNK_SIZE, (size_t)(to - from));
+	}
 }
 
 static void fill_gaps(struct chunk_writer *w, struct chunk *c)
@@ -151,14 +153,12 @@ static int write_at(struct chunk_writer *w, const void *data, size_t len, uint64
 	return pwrite_full(w->fd, data, len, (off_t)offset);
 }
 
-static int write_chunk(struct chunk_writer *w, struct chunk *c, uint64_t *ret_sum, struct error *err)
+static int write_chunk(struct chunk_writer *w, struct chunk *c, uint64_t ret_sums[PIECES], struct error *err)
 {
 	uint64_t start = c->index * CHUNK_SIZE;
-	size_t from, to;
 
 	fill_gaps(w, c);
-	if (!c->summed && sum_range(w, c->index, &from, &to))
-		*ret_sum = checksum(c->data + from, to - from);
+	sum_pieces(w, c, ret_sums);
 	for (unsigned i = 0; i < PAGES;) {
 		unsigned end = i;
 
@@ -178,16 +178,19 @@ static int write_chunk(struct chunk_writer *w, struct chunk *c, uint64_t *ret_su
 }
 
 /* Under the lock. */
-static void set_sum(struct chunk_writer *w, uint64_t index, uint64_t sum)
+static void set_sums(struct chunk_writer *w, uint64_t index, const uint64_t sums[PIECES])
 {
-	if (index >= w->n_sums) {
-		size_t n = index + index / 2 + 256;
+	size_t first = index * PIECES;
+
+	if (first >= w->n_sums) {
+		size_t n = (index + index / 2 + 256) * PIECES;
 
 		w->sums = xrealloc(w->sums, n, sizeof(*w->sums));
-		memset(w->sums + w->n_sums, 0, (n - w->n_sums) * sizeof(*w->sums));
+		for (size_t i = w->n_sums; i < n; i++)
+			w->sums[i] = w->zero_sum;
 		w->n_sums = n;
 	}
-	w->sums[index] = (struct chunk_sum){.sum = sum, .known = true};
+	memcpy(w->sums + first, sums, PIECES * sizeof(*sums));
 }
 
 static void put_back(struct chunk_writer *w, struct chunk *c)
@@ -210,7 +213,7 @@ static void *writer_thread(void *arg)
 	for (;;) {
 		struct chunk *c = w->queue;
 		struct error err = ERROR_INIT;
-		uint64_t sum = 0;
+		uint64_t sums[PIECES] = {0};
 
 		if (!c) {
 			if (w->stop)
@@ -223,12 +226,11 @@ static void *writer_thread(void *arg)
 			w->queue_tail = &w->queue;
 		if (w->error.code == ERROR_NONE) {
 			pthread_mutex_unlock(&w->lock);
-			write_chunk(w, c, &sum, &err);
+			write_chunk(w, c, sums, &err);
 			pthread_mutex_lock(&w->lock);
 			if (err.code != ERROR_NONE && w->error.code == ERROR_NONE)
 				w->error = err;
-			if (!c->summed)
-				set_sum(w, c->index, sum);
+			set_sums(w, c->index, sums);
 		}
 		put_back(w, c);
 		w->busy--;
@@ -321,7 +323,6 @@ static struct chunk *open_chunk(struct chunk_writer *w, uint64_t index, bool pin
 		return NULL;
 	c->index = index;
 	c->pinned = pin;
-	c->summed = false;
 	c->next = NULL;
 	memset(c->present, 0, sizeof(c->present));
 	if (again && read_back(w, c, err) < 0) {
@@ -474,61 +475,50 @@ static int zero_device(struct chunk_writer *w, uint64_t index, struct error *err
 	return 0;
 }
 
-/* All sums in order; chunks never opened are zeros. */
-static int collect_sums(struct chunk_writer *w, struct trailer *t, struct error *err)
+/* Chunks that were never opened are zeros. */
+static int zero_gaps(struct chunk_writer *w, const struct trailer *t, struct error *err)
 {
-	uint64_t first = t->stream_offset / CHUNK_SIZE, zero_sum = 0;
-
-	t->n_sums = trailer_count(t->stream_offset, t->data_end);
-	t->sums = xcalloc(t->n_sums + 1, sizeof(uint64_t));
-	for (size_t i = 0; i < t->n_sums; i++) {
-		if (first + i < w->n_sums && w->sums[first + i].known) {
-			t->sums[i] = w->sums[first + i].sum;
-			continue;
-		}
-		if (!zero_sum) {
-			_cleanup_free_ uint8_t *zeros = xcalloc(1, CHUNK_SIZE);
-
-			zero_sum = checksum(zeros, CHUNK_SIZE);
-		}
-		if (w->device && zero_device(w, first + i, err) < 0)
+	for (uint64_t i = t->stream_offset / CHUNK_SIZE; w->device && i < (t->data_end - 1) / CHUNK_SIZE; i++)
+		if ((i >= w->n_seen || !w->seen[i]) && zero_device(w, i, err) < 0)
 			return -1;
-		t->sums[i] = zero_sum;
-	}
 	return 0;
+}
+
+static void collect_sums(const struct chunk_writer *w, struct trailer *t)
+{
+	uint64_t first = t->stream_offset / TRAILER_PIECE;
+
+	t->sums = xcalloc(t->n_sums + 1, sizeof(uint64_t));
+	for (size_t i = 0; i < t->n_sums; i++)
+		t->sums[i] = first + i < w->n_sums ? w->sums[first + i] : w->zero_sum;
+}
+
+int chunk_writer_settle(struct chunk_writer *w, uint64_t data_end, struct error *err)
+{
+	const struct chunk *last = get_chunk(w, (data_end - 1) / CHUNK_SIZE, err);
+
+	/* The last chunk waits: it is summed, and written to a device, only as far as the state goes. */
+	if (!last || flush(w, last, err) < 0)
+		return -1;
+	w->data_end = data_end;
+	return flush(w, NULL, err);
 }
 
 int chunk_writer_finish(struct chunk_writer *w, struct trailer *t, struct error *err)
 {
 	_cleanup_free_ uint8_t *encoded = NULL;
-	uint64_t last_index = (t->data_end - 1) / CHUNK_SIZE;
-	struct chunk *last;
+	uint64_t end = t->data_end + trailer_size(t);
 	struct stat st;
-	size_t from, to;
 
-	/* The last chunk stays open: its sum goes into the trailer, whose beginning it holds. */
-	last = get_chunk(w, last_index, err);
-	if (!last)
+	assert(w->data_end == t->data_end);
+	if (zero_gaps(w, t, err) < 0)
 		return -1;
-	if (flush(w, last, err) < 0)
-		return -1;
-	w->data_end = t->data_end;
-	fill_gaps(w, last);
-	if (sum_range(w, last_index, &from, &to)) {
-		pthread_mutex_lock(&w->lock);
-		set_sum(w, last_index, checksum(last->data + from, to - from));
-		pthread_mutex_unlock(&w->lock);
-	}
-	last->summed = true;
-	if (collect_sums(w, t, err) < 0)
-		return -1;
+	collect_sums(w, t);
 	encoded = trailer_encode(t);
-	if (chunk_writer_put(w, t->data_end, encoded, trailer_size(t->n_sums), err) < 0 ||
-		flush(w, NULL, err) < 0)
+	if (chunk_writer_put(w, t->data_end, encoded, trailer_size(t), err) < 0 || flush(w, NULL, err) < 0)
 		return -1;
 	/* Direct I/O wrote whole pages. */
-	if (fstat(w->fd, &st) < 0 ||
-		(S_ISREG(st.st_mode) && ftruncate(w->fd, (off_t)(t->data_end + trailer_size(t->n_sums))) < 0))
+	if (fstat(w->fd, &st) < 0 || (S_ISREG(st.st_mode) && ftruncate(w->fd, (off_t)end) < 0))
 		return error_errno(err, errno, "write %s", w->options.name);
 	return 0;
 }
@@ -589,6 +579,7 @@ int chunk_writer_start(
 	w->fd = -1;
 	w->data_end = UINT64_MAX;
 	w->queue_tail = &w->queue;
+	w->zero_sum = sum_of_zeros(TRAILER_PIECE);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->work, NULL);
 	pthread_cond_init(&w->done, NULL);

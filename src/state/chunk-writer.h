@@ -40,8 +40,11 @@ int chunk_writer_pin(struct chunk_writer *w, uint64_t offset, struct error *err)
 /* Will the target take bytes up to `end`? As far as that can be known. */
 int chunk_writer_check_room(struct chunk_writer *w, uint64_t end, struct error *err);
 
+/* The state is all there, up to `data_end`: wait until it is written. Errors of writing show here. */
+int chunk_writer_settle(struct chunk_writer *w, uint64_t data_end, struct error *err);
 /*
- * Everything written, and the trailer behind t->data_end. The caller has set all of `t` but the sums. Nothing is synced.
+ * Once settled: the trailer behind the state. The caller has set all of `t` but the sums, and their number. Nothing is
+ * synced.
  */
 int chunk_writer_finish(struct chunk_writer *w, struct trailer *t, struct error *err);
 /* Sync; write the first CHUNK_PAGE bytes, which must lie in the header region, anew; sync. */

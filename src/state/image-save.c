@@ -128,28 +128,45 @@ static int save_state(struct image_save *s, struct error *err)
 
 int image_save_stream(struct image_save *s, struct error *err)
 {
-	struct trailer t = {.format = s->layout.format, .stream_offset = s->stream_offset};
-	int r;
-
 	if (save_state(s, err) < 0)
 		return -1;
 	if (s->progress->processed == 0)
 		return error_set(err, ERROR_OPERATION_FAILED,
 			"save %s: QEMU closed the stream without sending any state", s->options.name);
-	t.data_end = s->data_end;
-	s->layout.complete = s->layout.marked = true;
-	s->layout.trailer_offset = t.data_end;
-	s->layout.trailer_size = trailer_size(trailer_count(t.stream_offset, t.data_end));
-	image_layout_encode(&s->layout, s->region);
-	t.header_sums[0] = t.header_sums[1] = checksum(s->region, s->stream_offset);
-	r = chunk_writer_finish(s->writer, &t, err);
-	trailer_fini(&t);
-	return r;
+	return chunk_writer_settle(s->writer, s->data_end, err);
 }
 
-int image_save_commit(struct image_save *s, struct error *err)
+/* Its size stands in the mark, and the mark's sum in it. */
+static int add_trailer(struct image_save *s, struct trailer *t, struct error *err)
 {
-	return chunk_writer_publish(s->writer, s->region, err);
+	if (trailer_size(t) > TRAILER_MAX)
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+			"save %s: its state is too large (%" PRIu64 " bytes)", s->options.name, s->data_end);
+	s->layout.complete = s->layout.marked = true;
+	s->layout.trailer_offset = t->data_end;
+	s->layout.trailer_size = trailer_size(t);
+	image_layout_encode(&s->layout, s->region);
+	t->header_sums[0] = t->header_sums[1] = checksum(s->region, s->stream_offset);
+	return chunk_writer_finish(s->writer, t, err);
+}
+
+int image_save_commit(struct image_save *s, const char *disks, struct error *err)
+{
+	struct trailer t = {.version = TRAILER_VERSION,
+		.format = s->layout.format,
+		.stream_offset = s->stream_offset,
+		.data_end = s->data_end,
+		.piece_size = TRAILER_PIECE};
+	int r;
+
+	t.n_sums = trailer_count(t.stream_offset, t.data_end, t.piece_size);
+	if (disks)
+		trailer_add_note(&t, TRAILER_NOTE_DISKS, disks, strlen(disks));
+	r = add_trailer(s, &t, err);
+	if (r == 0)
+		r = chunk_writer_publish(s->writer, s->region, err);
+	trailer_fini(&t);
+	return r;
 }
 
 static int set_layout(struct image_save *s, struct error *err)

@@ -26,8 +26,8 @@ struct image_save;
 /* Options are copied, the strings and descriptors in them are borrowed until free. */
 int image_save_start(const struct image_save_options *options, struct image_progress *progress,
 	struct image_save **ret, struct error *err);
-/* Until the stream ends; then the image is written, still marked incomplete, not synced. */
+/* Until the stream ends; then all of the state is written, marked incomplete, not synced. */
 int image_save_stream(struct image_save *s, struct error *err);
-/* Durable and complete on return. */
-int image_save_commit(struct image_save *s, struct error *err);
+/* With the trailer, durable and complete on return. `disks` goes into it as a note (trailer.h); NULL: none. */
+int image_save_commit(struct image_save *s, const char *disks, struct error *err);
 void image_save_free(struct image_save *s);

@@ -348,6 +348,22 @@ int image_peek_header(
 	return read_image(fd, name, ret_altered, ret, err);
 }
 
+int image_read_disks(int fd, const char *name, char **ret_text, struct error *err)
+{
+	struct image_layout l;
+	struct trailer t = {0};
+	const char *text;
+	bool altered;
+	size_t len;
+
+	if (image_open(fd, name, &l, &t, &altered, err) < 0)
+		return -1;
+	text = trailer_find_note(&t, TRAILER_NOTE_DISKS, &len);
+	*ret_text = text ? xstrndup(text, len) : NULL;
+	trailer_fini(&t);
+	return 0;
+}
+
 static int write_durably(
 	int fd, const char *name, const void *data, size_t len, uint64_t offset, struct error *err)
 {
@@ -360,7 +376,7 @@ static int write_trailer(int fd, const char *name, const struct trailer *t, stru
 {
 	_cleanup_free_ uint8_t *data = trailer_encode(t);
 
-	return write_durably(fd, name, data, trailer_size(t->n_sums), t->data_end, err);
+	return write_durably(fd, name, data, trailer_size(t), t->data_end, err);
 }
 
 static int rewrite(int fd, const char *name, struct image_layout *l, struct trailer *t, const char *xml,
@@ -383,7 +399,7 @@ static int rewrite(int fd, const char *name, struct image_layout *l, struct trai
 	l->was_running = was_running;
 	l->cookie_offset = old.cookie ? (uint32_t)strlen(xml) + 1 : 0;
 	if (t->stream_offset)
-		l->marked = true, l->trailer_offset = t->data_end, l->trailer_size = trailer_size(t->n_sums);
+		l->marked = true, l->trailer_offset = t->data_end, l->trailer_size = trailer_size(t);
 	region = image_region_format(l, xml, old.cookie);
 	if (!t->stream_offset)
 		return write_durably(fd, name, region, len, 0, err);

@@ -59,3 +59,9 @@ int image_peek_header(
  * checksum up to date. ERROR_OPERATION_INVALID when the XML does not fit into the padded region.
  */
 int image_write_header(int fd, const char *name, const char *xml, bool was_running, struct error *err);
+
+/*
+ * The text about its disks that was saved with an image (transfer_commit), owned by the caller; NULL: none. The header need
+ * not be what was saved.
+ */
+int image_read_disks(int fd, const char *name, char **ret_text, struct error *err);

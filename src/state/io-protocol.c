@@ -34,8 +34,11 @@ static size_t encode(const struct io_message *m, uint8_t *b)
 		len = strnlen(m->error.message, ERROR_MESSAGE_MAX - 1);
 		memcpy(b + 12, m->error.message, len);
 		return 12 + len;
-	case IO_STREAMED:
 	case IO_COMMIT:
+		memset(b + 1, 0, 7);
+		put_le64(b + 8, m->text_len);
+		return 16;
+	case IO_STREAMED:
 	case IO_DONE:
 		break;
 	}
@@ -71,8 +74,12 @@ static int decode(const uint8_t *b, size_t len, struct io_message *m)
 		m->error.errnum = (int)get_le32(b + 8);
 		memcpy(m->error.message, b + 12, len - 12);
 		return 0;
-	case IO_STREAMED:
 	case IO_COMMIT:
+		if (len != 16)
+			return -1;
+		m->text_len = get_le64(b + 8);
+		return 0;
+	case IO_STREAMED:
 	case IO_DONE:
 		return len == 1 ? 0 : -1;
 	}

@@ -12,7 +12,7 @@
  *
  * Either side's end is the end: the daemon cancels by killing the helper, and the helper gives up when the daemon is gone.
  * START carries: the image file, a memfd with name, XML and cookie (each NUL-terminated; an empty cookie is none), and
- * the stream's descriptor unless the image is only checked.
+ * the stream's descriptor unless the image is only checked. COMMIT carries a memfd with the note about disks, when there is one.
  */
 #pragma once
 
@@ -25,6 +25,7 @@
 #define IO_CONTROL_FD	 0 /* godwit-io finds its end of the socketpair as its standard input */
 #define IO_PACKET_MAX	 (ERROR_MESSAGE_MAX + 64)
 #define IO_START_FDS_MAX 3
+#define IO_TEXT_MAX	 (32u << 20) /* bytes of a memfd */
 
 enum io_type {
 	IO_START = 1,
@@ -37,12 +38,13 @@ enum io_type {
 
 struct io_message {
 	enum io_type type;
+	/* START, COMMIT */
+	uint64_t text_len; /* of the memfd */
 	/* START */
 	uint8_t kind; /* enum transfer_kind */
 	uint8_t format;
 	bool direct, was_running;
 	uint32_t threads;
-	uint64_t text_len; /* of the memfd */
 	/* PROGRESS */
 	uint64_t processed, total, written;
 	/* FAILED */

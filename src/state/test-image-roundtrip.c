@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "file.h"
-#include "fixture-stream.h"
+#include "fixture-image.h"
 #include "image-load.h"
 #include "image-save.h"
 
@@ -46,7 +46,7 @@ static int save_to(int fd, enum image_format format, bool direct, const struct b
 	if (r == 0)
 		r = image_save_stream(s, err);
 	if (r == 0 && commit)
-		r = image_save_commit(s, err);
+		r = image_save_commit(s, NULL, err);
 	image_save_free(s);
 	close(stream_fd);
 	pump_finish(&pump);
@@ -292,19 +292,6 @@ static void test_truncation(enum image_format format)
 		image_format_name(format), missed, unclear, err.message);
 }
 
-/* Take the trailer and the marks away: what is left is as libvirt writes it. */
-static void make_foreign(int fd)
-{
-	uint8_t header[IMAGE_HEADER_SIZE];
-	struct image_layout l = {0};
-
-	pread_full(fd, header, sizeof(header), 0);
-	image_mark_find(header, &l);
-	(void)!ftruncate(fd, (off_t)l.trailer_offset);
-	memset(header + 36, 0, 56);
-	pwrite_full(fd, header, sizeof(header), 0);
-}
-
 static void test_foreign(enum image_format format)
 {
 	_cleanup_close_ int fd = new_file(false);
@@ -316,7 +303,7 @@ static void test_foreign(enum image_format format)
 
 	fixture_stream(&in, false);
 	save_to(fd, format, false, &in, true, &err);
-	make_foreign(fd);
+	fixture_image_make_foreign(fd);
 	okf(load_from(fd, &out, &err) == 0, "%s without a trailer loads: %s", f, err.message);
 	okf(format == IMAGE_FORMAT_SPARSE ? same_memory(&in, &out)
 					  : in.len == out.len && memcmp(in.data, out.data, in.len) == 0,

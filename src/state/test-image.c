@@ -4,7 +4,8 @@
 #include <sys/mman.h>
 
 #include "file.h"
-#include "fixture-stream.h"
+#include "fixture-image.h"
+#include "image-layout.h"
 #include "image-load.h"
 #include "image-save.h"
 #include "strv.h"
@@ -135,30 +136,10 @@ static void test_compressed_by_others(void)
 static int own_image(void)
 {
 	_cleanup_(buf_fini) struct buf stream = {0};
-	int fd = memfd_create("image", MFD_CLOEXEC), stream_fd;
-	struct image_progress progress = {0};
-	struct image_save *s = NULL;
-	struct error err = ERROR_INIT;
-	struct pump pump;
 
 	fixture_start(&stream);
 	fixture_end(&stream);
-	stream_fd = pump_start(&pump, stream.data, stream.len);
-	if (image_save_start(&(struct image_save_options){.file_fd = fd,
-				     .stream_fd = stream_fd,
-				     .name = NAME,
-				     .threads = 1,
-				     .format = IMAGE_FORMAT_RAW,
-				     .xml = XML,
-				     .cookie = "<c/>"},
-		    &progress, &s, &err) < 0 ||
-		image_save_stream(s, &err) < 0 || image_save_commit(s, &err) < 0)
-		ok(false, err.message);
-	image_save_free(s);
-	close(stream_fd);
-	pump_finish(&pump);
-	buf_fini(&pump.data);
-	return fd;
+	return fixture_image(IMAGE_FORMAT_RAW, &stream);
 }
 
 static bool verifies(int fd, struct error *err)
@@ -171,24 +152,59 @@ static bool verifies(int fd, struct error *err)
 		       &progress, err) == 0;
 }
 
-static void test_write_header(void)
+static void test_write_header(bool version_1)
 {
 	_cleanup_close_ int fd = own_image();
 	_cleanup_(image_header_fini) struct image_header h = {0}, after = {0};
 	struct error err = ERROR_INIT;
 	_cleanup_free_ char *longer = xcalloc(1, 60001), *too_long = xcalloc(1, 70001);
 
+	if (version_1)
+		fixture_image_make_version_1(fd);
 	memset(longer, 'y', 60000);
 	memset(too_long, 'z', 70000);
 	ok(image_write_header(fd, NAME, longer, true, &err) == 0, "a longer XML fits into the padding");
 	okf(image_read_header(fd, NAME, &h, &err) == 0 && h.was_running, "and is read back: %s", err.message);
 	is_str(h.xml, longer, "as it was given");
-	is_str(h.cookie, "<c/>", "the cookie stays");
+	is_str(h.cookie, FIXTURE_IMAGE_COOKIE, "the cookie stays");
 	okf(verifies(fd, &err), "the image still verifies: %s", err.message);
 	okf(image_write_header(fd, NAME, too_long, false, &err) < 0 && err.code == ERROR_OPERATION_INVALID,
 		"one too long is refused: %s", err.message);
 	ok(image_read_header(fd, NAME, &after, &err) == 0 && after.was_running && streq(after.xml, longer),
 		"and changed nothing");
+}
+
+static void test_disks(void)
+{
+	_cleanup_close_ int own = own_image(), old = own_image();
+	_cleanup_free_ char *text = NULL, *none = NULL;
+	struct error err = ERROR_INIT;
+
+	ok(image_write_header(own, NAME, XML, false, &err) == 0 &&
+			image_read_disks(own, NAME, &text, &err) == 0,
+		"what was noted about disks is there, also with another header");
+	is_str(text, FIXTURE_IMAGE_DISKS, "as it was given");
+	fixture_image_make_version_1(old);
+	ok(image_read_disks(old, NAME, &none, &err) == 0 && !none, "an older image has no such note");
+}
+
+static void test_newer_trailer(void)
+{
+	_cleanup_close_ int fd = own_image();
+	_cleanup_free_ uint8_t *encoded = NULL;
+	struct image_layout l;
+	struct trailer t = {0};
+	struct error err = ERROR_INIT;
+
+	if (image_open(fd, NAME, &l, &t, NULL, &err) < 0)
+		ok(false, err.message);
+	t.version = TRAILER_VERSION + 1;
+	encoded = trailer_encode(&t);
+	pwrite_full(fd, encoded, trailer_size(&t), (off_t)t.data_end);
+	okf(!verifies(fd, &err) && err.code == ERROR_UNSUPPORTED_CONFIG &&
+			strstr(err.message, "newer godwit"),
+		"a newer trailer is called so: %s", err.message);
+	trailer_fini(&t);
 }
 
 static void test_edited_by_others(void)
@@ -250,7 +266,10 @@ int main(void)
 	test_version_1();
 	test_refused();
 	test_compressed_by_others();
-	test_write_header();
+	test_write_header(false);
+	test_write_header(true);
+	test_disks();
+	test_newer_trailer();
 	test_edited_by_others();
 	test_write_foreign_header();
 	test_incomplete();

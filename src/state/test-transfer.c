@@ -15,8 +15,9 @@
 #include "strv.h"
 #include "transfer.h"
 
-#define NAME "/x/guest7.save"
-#define XML  "<domain><name>guest7</name></domain>"
+#define NAME  "/x/guest7.save"
+#define DISKS "[{\"target\": \"vda\"}]"
+#define XML   "<domain><name>guest7</name></domain>"
 
 struct run {
 	sd_event *loop;
@@ -38,7 +39,7 @@ static void on_streamed(struct transfer *t, void *userdata)
 	if (r->no_commit)
 		transfer_cancel(t);
 	else
-		transfer_commit(t);
+		transfer_commit(t, DISKS);
 }
 
 static void on_done(struct transfer *t, const struct error *err, void *userdata)
@@ -124,6 +125,7 @@ static void test_whole(enum image_format format)
 	_cleanup_close_ int fd = memfd_create("image", MFD_CLOEXEC);
 	_cleanup_(buf_fini) struct buf in = {0};
 	_cleanup_(image_header_fini) struct image_header h = {0};
+	_cleanup_free_ char *disks = NULL;
 	struct error err = ERROR_INIT;
 	struct pump pump;
 	struct run r = save_run(fd, format, &pump);
@@ -137,6 +139,8 @@ static void test_whole(enum image_format format)
 		"complete");
 	is_str(h.xml, XML, "XML");
 	is_str(h.cookie, "<cookie/>", "cookie");
+	ok(image_read_disks(fd, NAME, &disks, &err) == 0, "with what was said of its disks");
+	is_str(disks, DISKS, "as it was given");
 
 	r = (struct run){
 		.options = {.kind = TRANSFER_LOAD, .file_fd = fd, .stream_fd = pump_start(&pump, NULL, 0)}};

@@ -126,19 +126,26 @@ static void on_helper_exit(struct process *p, int status, void *userdata)
 	t->ops.done(t, t->result.code == ERROR_NONE ? NULL : &t->result, t->userdata);
 }
 
-/* Name, XML and cookie in memory the helper can map; a packet could not hold them. */
+/* Text in memory that the helper can read; a packet could not hold it. */
+static int make_memfd(const void *text, size_t len, struct error *err)
+{
+	_cleanup_close_ int fd = memfd_create("godwit-io", MFD_CLOEXEC);
+
+	if (fd < 0 || pwrite_full(fd, text, len, 0) < 0)
+		return error_errno(err, errno, "pass %zu bytes to godwit-io", len);
+	return take_fd(&fd);
+}
+
+/* Name, XML and cookie. */
 static int make_text(const struct transfer_options *o, uint64_t *ret_len, struct error *err)
 {
 	_cleanup_(buf_fini) struct buf text = {0};
-	_cleanup_close_ int fd = memfd_create("godwit-io", MFD_CLOEXEC);
 
 	buf_add(&text, o->name, strlen(o->name) + 1);
 	buf_add(&text, o->xml ? o->xml : "", o->xml ? strlen(o->xml) + 1 : 1);
 	buf_add(&text, o->cookie ? o->cookie : "", o->cookie ? strlen(o->cookie) + 1 : 1);
-	if (fd < 0 || pwrite_full(fd, text.data, text.len, 0) < 0)
-		return error_errno(err, errno, "pass on the domain's XML");
 	*ret_len = text.len;
-	return take_fd(&fd);
+	return make_memfd(text.data, text.len, err);
 }
 
 static int send_start(struct transfer *t, const struct transfer_options *o, struct error *err)
@@ -221,10 +228,22 @@ fail:
 	return -1;
 }
 
-void transfer_commit(struct transfer *t)
+void transfer_commit(struct transfer *t, const char *disks)
 {
+	struct io_message m = {.type = IO_COMMIT, .text_len = disks ? strlen(disks) : 0};
+	_cleanup_close_ int text = -1;
+	struct error err = ERROR_INIT;
+
+	if (m.text_len > 0) {
+		text = make_memfd(disks, m.text_len, &err);
+		if (text < 0) {
+			take_result(t, &err);
+			process_kill(t->process, SIGKILL);
+			return;
+		}
+	}
 	/* A helper that is gone is reported by its exit. */
-	(void)io_send(t->control, &(struct io_message){.type = IO_COMMIT}, NULL, 0);
+	(void)io_send(t->control, &m, &text, text >= 0 ? 1 : 0);
 }
 
 void transfer_cancel(struct transfer *t)

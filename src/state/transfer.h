@@ -56,7 +56,8 @@ int transfer_stream_pair(int ret[2], struct error *err);
 
 int transfer_start(sd_event *loop, const struct transfer_options *options, const struct transfer_ops *ops,
 	void *userdata, struct transfer **ret, struct error *err);
-void transfer_commit(struct transfer *t);
+/* `disks`: the text for the image's note about its disks (image_read_disks); NULL: none. */
+void transfer_commit(struct transfer *t, const char *disks);
 void transfer_cancel(struct transfer *t);
 void transfer_get_progress(const struct transfer *t, struct transfer_progress *ret);
 /* Kills the helper when it still runs; done is not called any more. Accepts NULL. */

@@ -285,7 +285,7 @@ static enum step_result sync_image(struct job *job, void *context, struct error 
 {
 	struct save_operation *save = context;
 
-	transfer_commit(save->transfer);
+	transfer_commit(save->transfer, NULL);
 	return STEP_WAIT;
 }
 
