@@ -27,7 +27,15 @@ static size_t encode(const struct io_message *m, uint8_t *b)
 		put_le64(b + 16, m->total);
 		put_le64(b + 24, m->written);
 		return 32;
+	case IO_SERVABLE:
+		memset(b + 1, 0, 7);
+		put_le64(b + 8, m->total);
+		return 16;
+	case IO_CONNECT:
+		b[1] = m->resume;
+		return 2;
 	case IO_FAILED:
+	case IO_TROUBLE:
 		memset(b + 1, 0, 3);
 		put_le32(b + 4, (uint32_t)m->error.code);
 		put_le32(b + 8, (uint32_t)m->error.errnum);
@@ -40,6 +48,10 @@ static size_t encode(const struct io_message *m, uint8_t *b)
 		return 16;
 	case IO_STREAMED:
 	case IO_DONE:
+	case IO_GO:
+	case IO_HURRY:
+	case IO_RETRY:
+	case IO_LOST:
 		break;
 	}
 	return 1;
@@ -66,7 +78,18 @@ static int decode(const uint8_t *b, size_t len, struct io_message *m)
 		m->total = get_le64(b + 16);
 		m->written = get_le64(b + 24);
 		return 0;
+	case IO_SERVABLE:
+		if (len != 16)
+			return -1;
+		m->total = get_le64(b + 8);
+		return 0;
+	case IO_CONNECT:
+		if (len != 2)
+			return -1;
+		m->resume = b[1];
+		return 0;
 	case IO_FAILED:
+	case IO_TROUBLE:
 		if (len < 12 || get_le32(b + 4) == ERROR_NONE || get_le32(b + 4) >= ERROR_CODE_MAX_ ||
 			len - 12 >= ERROR_MESSAGE_MAX)
 			return -1;
@@ -81,6 +104,10 @@ static int decode(const uint8_t *b, size_t len, struct io_message *m)
 		return 0;
 	case IO_STREAMED:
 	case IO_DONE:
+	case IO_GO:
+	case IO_HURRY:
+	case IO_RETRY:
+	case IO_LOST:
 		return len == 1 ? 0 : -1;
 	}
 	return -1;

@@ -13,6 +13,19 @@
  * Either side's end is the end: the daemon cancels by killing the helper, and the helper gives up when the daemon is gone.
  * START carries: the image file, a memfd with name, XML and cookie (each NUL-terminated; an empty cookie is none), and
  * the stream's descriptor unless the image is only checked. COMMIT carries a memfd with the note about disks, when there is one.
+ *
+ * Serving pages (pager.h) is another conversation, for which START's third descriptor is a listening socket of the same kind:
+ *
+ *	START + descriptors  ---------------->
+ *			     <---------------- SERVABLE: nothing is wrong with the image so far. Or FAILED: nothing was sent to QEMU
+ *	CONNECT + sockets    ---------------->			  the first: from the beginning; later ones: to go on
+ *	GO		     ---------------->			  the guest may run: the pages nobody asked for may follow
+ *	HURRY, RETRY	     ---------------->			  any number, at any time behind CONNECT
+ *			     <---------------- PROGRESS, TROUBLE, LOST, any number
+ *			     <---------------- DONE or FAILED	  then godwit-io exits
+ *
+ * From GO on the daemon's end is not the helper's: a later daemon connects to the listening socket, and is told where things
+ * stand: SERVABLE, PROGRESS, and LOST or TROUBLE where it is so. A new daemon takes the place of the one before.
  */
 #pragma once
 
@@ -34,6 +47,14 @@ enum io_type {
 	IO_COMMIT,
 	IO_DONE,
 	IO_FAILED,
+	/* Serving pages. */
+	IO_SERVABLE,
+	IO_CONNECT, /* + QEMU's socket, and one for urgent pages when it has postcopy-preempt */
+	IO_GO,
+	IO_HURRY,   /* fill without regard for the guest */
+	IO_RETRY,   /* read again what could not be read */
+	IO_TROUBLE, /* something cannot be read, and is not tried again before RETRY */
+	IO_LOST,    /* QEMU is gone from its socket: another CONNECT is waited for */
 };
 
 struct io_message {
@@ -45,10 +66,12 @@ struct io_message {
 	uint8_t format;
 	bool direct, was_running;
 	uint32_t threads;
-	/* PROGRESS */
+	/* PROGRESS; SERVABLE: total, bytes of memory */
 	uint64_t processed, total, written;
-	/* FAILED */
+	/* FAILED, TROUBLE */
 	struct error error;
+	/* CONNECT */
+	bool resume; /* QEMU has some of the pages, and says which */
 };
 
 /* One packet with up to IO_START_FDS_MAX descriptors, which stay the caller's. -1 with errno. */

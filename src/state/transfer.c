@@ -7,18 +7,13 @@
 #include "transfer.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "alloc.h"
-#include "buf.h"
-#include "file.h"
-#include "io-protocol.h"
+#include "io-helper.h"
 #include "process.h"
 
 #define THREADS_MAX   4u
@@ -80,6 +75,13 @@ static void on_message(struct transfer *t, const struct io_message *m)
 		return;
 	case IO_START:
 	case IO_COMMIT:
+	case IO_SERVABLE:
+	case IO_CONNECT:
+	case IO_GO:
+	case IO_HURRY:
+	case IO_RETRY:
+	case IO_TROUBLE:
+	case IO_LOST:
 		break;
 	}
 	/* Anything else is as bad as a crash, and handled as one. */
@@ -89,23 +91,18 @@ static void on_message(struct transfer *t, const struct io_message *m)
 static int on_control(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	struct transfer *t = userdata;
-	int fds[IO_START_FDS_MAX], r;
 	struct io_message m;
-	size_t n_fds;
-
+	bool broken;
 	/* One message each time: a callback may free t. */
-	r = io_receive(fd, &m, fds, &n_fds);
-	if (r < 0 && errno == EAGAIN)
-		return 0;
-	while (n_fds > 0)
-		close(fds[--n_fds]);
+	int r = io_helper_receive(fd, &m, &broken);
+
 	if (r > 0) {
 		on_message(t, &m);
-		return 0;
+	} else if (r < 0) {
+		if (broken)
+			process_kill(t->process, SIGKILL);
+		sd_event_source_set_enabled(source, SD_EVENT_OFF);
 	}
-	if (r < 0)
-		process_kill(t->process, SIGKILL);
-	sd_event_source_set_enabled(source, SD_EVENT_OFF);
 	return 0;
 }
 
@@ -126,81 +123,32 @@ static void on_helper_exit(struct process *p, int status, void *userdata)
 	t->ops.done(t, t->result.code == ERROR_NONE ? NULL : &t->result, t->userdata);
 }
 
-/* Text in memory that the helper can read; a packet could not hold it. */
-static int make_memfd(const void *text, size_t len, struct error *err)
-{
-	_cleanup_close_ int fd = memfd_create("godwit-io", MFD_CLOEXEC);
-
-	if (fd < 0 || pwrite_full(fd, text, len, 0) < 0)
-		return error_errno(err, errno, "pass %zu bytes to godwit-io", len);
-	return take_fd(&fd);
-}
-
-/* Name, XML and cookie. */
-static int make_text(const struct transfer_options *o, uint64_t *ret_len, struct error *err)
-{
-	_cleanup_(buf_fini) struct buf text = {0};
-
-	buf_add(&text, o->name, strlen(o->name) + 1);
-	buf_add(&text, o->xml ? o->xml : "", o->xml ? strlen(o->xml) + 1 : 1);
-	buf_add(&text, o->cookie ? o->cookie : "", o->cookie ? strlen(o->cookie) + 1 : 1);
-	*ret_len = text.len;
-	return make_memfd(text.data, text.len, err);
-}
-
-static int send_start(struct transfer *t, const struct transfer_options *o, struct error *err)
-{
-	struct io_message m = {.type = IO_START,
-		.kind = (uint8_t)o->kind,
-		.format = (uint8_t)o->format,
-		.direct = o->direct,
-		.was_running = o->was_running,
-		.threads = o->channels};
-	_cleanup_close_ int text = -1;
-	int fds[IO_START_FDS_MAX];
-	size_t n_fds = 0;
-
-	if (m.threads == 0) {
-		long n = sysconf(_SC_NPROCESSORS_ONLN);
-
-		m.threads = THREADS_MAX;
-		if (n < (long)THREADS_MAX)
-			m.threads = n < 1 ? 1 : (uint32_t)n;
-	}
-	if (m.threads > THREADS_LIMIT)
-		m.threads = THREADS_LIMIT;
-	text = make_text(o, &m.text_len, err);
-	if (text < 0)
-		return -1;
-	fds[n_fds++] = o->file_fd;
-	fds[n_fds++] = text;
-	if (o->kind != TRANSFER_VERIFY)
-		fds[n_fds++] = o->stream_fd;
-	if (io_send(t->control, &m, fds, n_fds) < 0)
-		return error_errno(err, errno, "tell godwit-io what to do");
-	return 0;
-}
-
 static int start_helper(
 	struct transfer *t, sd_event *loop, const struct transfer_options *o, struct error *err)
 {
-	_cleanup_(strv_fini) struct strv argv = {0};
-	int ends[2], r;
+	struct io_helper_options helper = {.program = o->program,
+		.name = o->name,
+		.xml = o->xml,
+		.cookie = o->cookie,
+		.file_fd = o->file_fd,
+		.third_fd = o->kind == TRANSFER_VERIFY ? -1 : o->stream_fd,
+		.start = {.type = IO_START,
+			.kind = (uint8_t)o->kind,
+			.format = (uint8_t)o->format,
+			.direct = o->direct,
+			.was_running = o->was_running,
+			.threads = o->channels}};
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-		return error_errno(err, errno, "make a socket pair");
-	t->control = ends[0];
-	strv_add(&argv, o->program);
-	strv_add(&argv, o->name); /* for people who look at the process list */
-	r = process_start(loop,
-		&(struct process_options){.argv = &argv,
-			.stdin_fd = ends[1],
-			.stdout_fd = -1,
-			.stderr_fd = STDERR_FILENO,
-			.dies_with_daemon = true},
-		on_helper_exit, t, &t->process, err);
-	close(ends[1]);
-	return r;
+	if (helper.start.threads == 0) {
+		long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+		helper.start.threads = THREADS_MAX;
+		if (n < (long)THREADS_MAX)
+			helper.start.threads = n < 1 ? 1 : (uint32_t)n;
+	}
+	if (helper.start.threads > THREADS_LIMIT)
+		helper.start.threads = THREADS_LIMIT;
+	return io_helper_start(loop, &helper, on_helper_exit, t, &t->process, &t->control, err);
 }
 
 int transfer_start(sd_event *loop, const struct transfer_options *options, const struct transfer_ops *ops,
@@ -213,9 +161,8 @@ int transfer_start(sd_event *loop, const struct transfer_options *options, const
 	t->userdata = userdata;
 	t->kind = options->kind;
 	t->control = -1;
-	if (start_helper(t, loop, options, err) < 0 || send_start(t, options, err) < 0)
+	if (start_helper(t, loop, options, err) < 0)
 		goto fail;
-	fd_set_nonblock(t->control);
 	r = sd_event_add_io(loop, &t->source, t->control, EPOLLIN, on_control, t);
 	if (r < 0) {
 		error_errno(err, -r, "watch godwit-io");
@@ -235,7 +182,7 @@ void transfer_commit(struct transfer *t, const char *disks)
 	struct error err = ERROR_INIT;
 
 	if (m.text_len > 0) {
-		text = make_memfd(disks, m.text_len, &err);
+		text = io_helper_pass_text(disks, m.text_len, &err);
 		if (text < 0) {
 			take_result(t, &err);
 			process_kill(t->process, SIGKILL);

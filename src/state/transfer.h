@@ -15,7 +15,8 @@
 
 struct transfer;
 
-enum transfer_kind { TRANSFER_SAVE, TRANSFER_LOAD, TRANSFER_VERIFY };
+/* What godwit-io is started for. SERVE is a pager's (pager.h). */
+enum transfer_kind { TRANSFER_SAVE, TRANSFER_LOAD, TRANSFER_VERIFY, TRANSFER_SERVE };
 
 struct transfer_options {
 	enum transfer_kind kind;
