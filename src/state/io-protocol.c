@@ -51,6 +51,7 @@ static size_t encode(const struct io_message *m, uint8_t *b)
 	case IO_GO:
 	case IO_HURRY:
 	case IO_RETRY:
+	case IO_MENDED:
 	case IO_LOST:
 		break;
 	}
@@ -107,6 +108,7 @@ static int decode(const uint8_t *b, size_t len, struct io_message *m)
 	case IO_GO:
 	case IO_HURRY:
 	case IO_RETRY:
+	case IO_MENDED:
 	case IO_LOST:
 		return len == 1 ? 0 : -1;
 	}

@@ -21,7 +21,7 @@
  *	CONNECT + sockets    ---------------->			  the first: from the beginning; later ones: to go on
  *	GO		     ---------------->			  the guest may run: the pages nobody asked for may follow
  *	HURRY, RETRY	     ---------------->			  any number, at any time behind CONNECT
- *			     <---------------- PROGRESS, TROUBLE, LOST, any number
+ *			     <---------------- PROGRESS, TROUBLE, MENDED, LOST, any number
  *			     <---------------- DONE or FAILED	  then godwit-io exits
  *
  * From GO on the daemon's end is not the helper's: a later daemon connects to the listening socket, and is told where things
@@ -54,6 +54,7 @@ enum io_type {
 	IO_HURRY,   /* fill without regard for the guest */
 	IO_RETRY,   /* read again what could not be read */
 	IO_TROUBLE, /* something cannot be read, and is not tried again before RETRY */
+	IO_MENDED,  /* behind TROUBLE and RETRY: it could be read */
 	IO_LOST,    /* QEMU is gone from its socket: another CONNECT is waited for */
 };
 

@@ -45,6 +45,9 @@ static void on_message(struct pager *p, const struct io_message *m)
 	case IO_TROUBLE:
 		p->ops.trouble(p, &m->error, p->userdata);
 		return;
+	case IO_MENDED:
+		p->ops.mended(p, p->userdata);
+		return;
 	case IO_LOST:
 		p->ops.lost(p, p->userdata);
 		return;

@@ -31,6 +31,8 @@ struct pager_ops {
 	void (*servable)(struct pager *p, uint64_t memory, void *userdata);
 	/* Something the guest waits for, or the fill, cannot be read: it stays so until pager_retry; the rest goes on. */
 	void (*trouble)(struct pager *p, const struct error *err, void *userdata);
+	/* What was tried again could be read; nothing is missing any more. */
+	void (*mended)(struct pager *p, void *userdata);
 	/* QEMU is gone from its sockets before all was in. Wants pager_connect with new ones when QEMU can take them. */
 	void (*lost)(struct pager *p, void *userdata);
 	/*

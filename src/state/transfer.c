@@ -81,6 +81,7 @@ static void on_message(struct transfer *t, const struct io_message *m)
 	case IO_HURRY:
 	case IO_RETRY:
 	case IO_TROUBLE:
+	case IO_MENDED:
 	case IO_LOST:
 		break;
 	}
