@@ -23,6 +23,7 @@ uint64_t checked_file_size(const struct checked_file *f);
 /* Where the state begins in the file: mapped-ram's offsets are counted from the file's start. */
 uint64_t checked_file_stream_offset(const struct checked_file *f);
 enum image_format checked_file_format(const struct checked_file *f);
+const char *checked_file_name(const struct checked_file *f);
 /* Without sums, as in images of libvirt's, what is read is not compared with anything. */
 bool checked_file_has_sums(const struct checked_file *f);
 

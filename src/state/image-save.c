@@ -8,17 +8,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <unistd.h>
-#include <zstd.h>
 
 #include "alloc.h"
 #include "buf.h"
 #include "chunk-writer.h"
+#include "frame-writer.h"
 #include "mapped-ram.h"
+#include "page-index.h"
 #include "stream-io.h"
-
-/* Of zstd's levels the one that keeps up with a disk: a freshly booted guest goes to a third of its size. */
-#define ZSTD_LEVEL 1
-#define INPUT_SIZE (1u << 20)
 
 struct image_save {
 	struct image_save_options options;
@@ -26,7 +23,9 @@ struct image_save {
 	struct image_layout layout;
 	uint64_t stream_offset, data_end;
 	struct chunk_writer *writer;
-	uint8_t *region; /* header, XML, cookie, padding; complete once streamed */
+	uint8_t *region; /* header, XML, cookie, padding; complete once committed */
+	struct page_index_builder *index;
+	struct zstd_frames frames;
 };
 
 static int save_raw(struct image_save *s, struct error *err)
@@ -42,64 +41,40 @@ static int save_raw(struct image_save *s, struct error *err)
 		if (n <= 0)
 			return (int)n;
 		chunk_writer_mark(s->writer, s->data_end, (size_t)n);
+		page_index_builder_feed(s->index, to, (size_t)n);
 		s->data_end += (uint64_t)n;
 		s->progress->processed += (uint64_t)n;
 	}
 }
 
-/* Compress `in`, all of it, to the end of the image. */
-static int compress(
-	struct image_save *s, ZSTD_CCtx *cctx, ZSTD_inBuffer *in, ZSTD_EndDirective mode, struct error *err)
-{
-	size_t left;
-
-	do {
-		ZSTD_outBuffer out = {0};
-		uint8_t *to;
-
-		if (chunk_writer_map(s->writer, s->data_end, &to, &out.size, err) < 0)
-			return -1;
-		out.dst = to;
-		left = ZSTD_compressStream2(cctx, &out, in, mode);
-		if (ZSTD_isError(left))
-			return error_set(err, ERROR_INTERNAL, "compress %s: %s", s->options.name,
-				ZSTD_getErrorName(left));
-		if (out.pos)
-			chunk_writer_mark(s->writer, s->data_end, out.pos);
-		s->data_end += out.pos;
-	} while (mode == ZSTD_e_end ? left > 0 : in->pos < in->size);
-	return 0;
-}
-
 static int save_zstd(struct image_save *s, struct error *err)
 {
-	_cleanup_free_ uint8_t *input = xcalloc(1, INPUT_SIZE);
-	ZSTD_CCtx *cctx = ZSTD_createCCtx();
-	ZSTD_inBuffer in = {.src = input};
-	ssize_t n = -1;
+	struct frame_writer *frames;
+	int r = -1;
 
-	if (!cctx || ZSTD_isError(ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, ZSTD_LEVEL)) ||
-		ZSTD_isError(ZSTD_CCtx_setParameter(cctx, ZSTD_c_checksumFlag, 1))) {
-		error_set(err, ERROR_INTERNAL, "compress %s: zstd cannot be set up", s->options.name);
-		goto out;
-	}
-	/* A zstd built without threads refuses this and compresses in ours. */
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_nbWorkers, (int)s->options.threads);
-	do {
-		n = stream_read(s->options.stream_fd, input, INPUT_SIZE, err);
-		if (n < 0)
-			goto out;
-		in.size = (size_t)n;
-		in.pos = 0;
-		if (compress(s, cctx, &in, n ? ZSTD_e_continue : ZSTD_e_end, err) < 0) {
-			n = -1;
-			goto out;
+	if (frame_writer_start(
+		    s->writer, s->options.name, s->options.threads, s->stream_offset, &frames, err) < 0)
+		return -1;
+	for (;;) {
+		uint8_t *to;
+		size_t room;
+		ssize_t n;
+
+		if (frame_writer_map(frames, &to, &room, err) < 0)
+			break;
+		n = stream_read(s->options.stream_fd, to, room, err);
+		if (n <= 0) {
+			r = (int)n;
+			break;
 		}
+		page_index_builder_feed(s->index, to, (size_t)n);
+		frame_writer_mark(frames, (size_t)n);
 		s->progress->processed += (uint64_t)n;
-	} while (n > 0);
-out:
-	ZSTD_freeCCtx(cctx);
-	return (int)n;
+	}
+	if (r == 0)
+		r = frame_writer_finish(frames, &s->frames, &s->data_end, err);
+	frame_writer_free(frames);
+	return r;
 }
 
 static int save_state(struct image_save *s, struct error *err)
@@ -150,6 +125,31 @@ static int add_trailer(struct image_save *s, struct trailer *t, struct error *er
 	return chunk_writer_finish(s->writer, t, err);
 }
 
+static void add_note(struct trailer *t, enum trailer_note kind, struct buf *data)
+{
+	if (data->len <= TRAILER_NOTE_LEN_MAX)
+		trailer_add_note(t, kind, data->data, data->len);
+	buf_fini(data);
+}
+
+/* What makes it possible to read a page alone. A state that is not understood can only be loaded from its beginning. */
+static void add_indexes(struct image_save *s, struct trailer *t)
+{
+	struct page_index index = {0};
+	struct buf data = {0};
+
+	if (s->frames.n > 0) {
+		zstd_frames_encode(&s->frames, &data);
+		add_note(t, TRAILER_NOTE_FRAMES, &data);
+	}
+	if (s->options.format != IMAGE_FORMAT_SPARSE &&
+		page_index_builder_finish(s->index, &index, NULL) == 0) {
+		page_index_encode(&index, &data);
+		add_note(t, TRAILER_NOTE_PAGE_INDEX, &data);
+		page_index_fini(&index);
+	}
+}
+
 int image_save_commit(struct image_save *s, const char *disks, struct error *err)
 {
 	struct trailer t = {.version = TRAILER_VERSION,
@@ -160,6 +160,7 @@ int image_save_commit(struct image_save *s, const char *disks, struct error *err
 	int r;
 
 	t.n_sums = trailer_count(t.stream_offset, t.data_end, t.piece_size);
+	add_indexes(s, &t);
 	if (disks)
 		trailer_add_note(&t, TRAILER_NOTE_DISKS, disks, strlen(disks));
 	r = add_trailer(s, &t, err);
@@ -194,6 +195,7 @@ int image_save_start(const struct image_save_options *options, struct image_prog
 
 	s->options = *options;
 	s->progress = progress;
+	s->index = page_index_builder_new();
 	if (set_layout(s, err) < 0)
 		goto fail;
 	if (chunk_writer_start(&(struct chunk_writer_options){.fd = options->file_fd,
@@ -218,6 +220,8 @@ void image_save_free(struct image_save *s)
 	if (!s)
 		return;
 	chunk_writer_free(s->writer);
+	page_index_builder_free(s->index);
+	zstd_frames_fini(&s->frames);
 	free(s->region);
 	free(s);
 }

@@ -14,6 +14,9 @@
 
 #define COMMAND_PACKAGED 7u
 
+/* More than a page's record. */
+#define PUSH_STEP (8u << 10)
+
 #define FLAGS_MASK ((uint64_t)RAM_PAGE - 1)
 
 static int odd(struct error *err, const char *what)
@@ -238,6 +241,7 @@ void ram_stream_init(struct ram_stream *s, const struct ram_stream_ops *ops, voi
 void ram_stream_fini(struct ram_stream *s)
 {
 	buf_fini(&s->head);
+	buf_fini(&s->window);
 	free(s->blocks);
 	*s = (struct ram_stream){0};
 }
@@ -343,6 +347,7 @@ static ssize_t feed_page(
 	if (len < 8 + name_len + payload)
 		return 0;
 	data += 8 + name_len;
+	s->page_at = s->at + 8 + name_len;
 	if (offset >= s->blocks[s->block].length)
 		return odd(err, "a page beyond its block");
 	if ((flags & RAM_ZERO) && *data != 0)
@@ -388,6 +393,7 @@ static ssize_t feed_footer(struct ram_stream *s, const uint8_t *data, size_t len
 	s->state = s->last_section ? RAM_STREAM_TAIL : RAM_STREAM_SECTION;
 	if (!s->last_section)
 		return 5;
+	s->tail_at = s->at + 5;
 	end[0] = STREAM_END;
 	put_be32(end + 1, s->prefix.section_id);
 	put_be64(end + 5, RAM_EOS);
@@ -455,6 +461,40 @@ ssize_t ram_stream_feed(struct ram_stream *s, const uint8_t *data, size_t len, s
 		if (n == 0)
 			break;
 		at += (size_t)n;
+		s->at += (size_t)n;
 	}
 	return (ssize_t)at;
+}
+
+int ram_stream_push(struct ram_stream *s, const uint8_t *data, size_t len, struct error *err)
+{
+	ssize_t n;
+
+	/* Complete the leftover with a little more, so that the rest can be walked where it is. */
+	while (s->window.len > 0 && len > 0) {
+		size_t before = s->window.len, add = len < PUSH_STEP ? len : PUSH_STEP;
+
+		buf_add(&s->window, data, add);
+		n = ram_stream_feed(s, (const uint8_t *)s->window.data, s->window.len, err);
+		if (n < 0)
+			return -1;
+		if ((size_t)n < before) {
+			/* Not even the leftover was consumed: it needs all there is. */
+			buf_drop_front(&s->window, (size_t)n);
+			data += add;
+			len -= add;
+			continue;
+		}
+		data += (size_t)n - before;
+		len -= (size_t)n - before;
+		buf_clear(&s->window);
+	}
+	if (len == 0)
+		return 0;
+	n = ram_stream_feed(s, data, len, err);
+	if (n < 0)
+		return -1;
+	if ((size_t)n < len)
+		buf_add(&s->window, data + n, len - (size_t)n);
+	return 0;
 }

@@ -105,6 +105,9 @@ struct ram_stream {
 	uint64_t list_left; /* bytes of memory the list still has to name */
 	int block;	    /* of the last record; -1: none yet */
 	bool last_section;  /* in END */
+	/* Offsets in the stream: of the element at hand; in ops->page, of the page's bytes; of what follows memory. */
+	uint64_t at, page_at, tail_at;
+	struct buf window; /* ram_stream_push's: an element of which more is needed */
 };
 
 void ram_stream_init(struct ram_stream *s, const struct ram_stream_ops *ops, void *userdata);
@@ -114,3 +117,5 @@ void ram_stream_fini(struct ram_stream *s);
  * STREAM_WINDOW_MIN bytes never happens. -1: as stream_prefix_parse, or from the ops.
  */
 ssize_t ram_stream_feed(struct ram_stream *s, const uint8_t *data, size_t len, struct error *err);
+/* The same for a stream in pieces of any size: everything is consumed, what is left is kept. */
+int ram_stream_push(struct ram_stream *s, const uint8_t *data, size_t len, struct error *err);

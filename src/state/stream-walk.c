@@ -16,8 +16,7 @@
 
 struct stream_walk {
 	struct ram_stream ram;
-	struct buf window; /* a partial element of the stream */
-	struct buf tail;   /* everything behind memory */
+	struct buf tail; /* everything behind memory */
 	bool in_tail;
 	bool opaque; /* not understood, or too long to keep */
 	bool whole;
@@ -58,7 +57,6 @@ void stream_walk_free(struct stream_walk *w)
 	if (!w)
 		return;
 	ram_stream_fini(&w->ram);
-	buf_fini(&w->window);
 	buf_fini(&w->tail);
 	free(w);
 }
@@ -80,41 +78,6 @@ static void look_for_end(struct stream_walk *w)
 	}
 }
 
-/* With what was left over before it. */
-static int feed_ram(struct stream_walk *w, const uint8_t *data, size_t len, struct error *err)
-{
-	ssize_t n;
-
-	/* Complete the leftover with a window's worth, so that the rest can be walked where it is. */
-	while (w->window.len > 0 && len > 0) {
-		size_t before = w->window.len;
-		size_t add = len < STREAM_WINDOW_MIN ? len : STREAM_WINDOW_MIN;
-
-		buf_add(&w->window, data, add);
-		n = ram_stream_feed(&w->ram, (const uint8_t *)w->window.data, w->window.len, err);
-		if (n < 0)
-			return -1;
-		if ((size_t)n < before) {
-			/* Not even the leftover was consumed: it needs all there is. */
-			buf_drop_front(&w->window, (size_t)n);
-			data += add;
-			len -= add;
-			continue;
-		}
-		data += (size_t)n - before;
-		len -= (size_t)n - before;
-		buf_clear(&w->window);
-	}
-	if (len == 0)
-		return 0;
-	n = ram_stream_feed(&w->ram, data, len, err);
-	if (n < 0)
-		return -1;
-	if ((size_t)n < len)
-		buf_add(&w->window, data + n, len - (size_t)n);
-	return 0;
-}
-
 int stream_walk_feed(struct stream_walk *w, const void *data, size_t len, struct error *err)
 {
 	struct error why = ERROR_INIT;
@@ -126,7 +89,7 @@ int stream_walk_feed(struct stream_walk *w, const void *data, size_t len, struct
 		return 0;
 	if (w->in_tail) {
 		keep_tail(w, data, len, err);
-	} else if (feed_ram(w, data, len, &why) < 0) {
+	} else if (ram_stream_push(&w->ram, data, len, &why) < 0) {
 		if (why.code != ERROR_UNSUPPORTED_CONFIG)
 			return error_copy(err, &why);
 		w->opaque = true;

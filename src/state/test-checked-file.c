@@ -171,21 +171,23 @@ static void test_refused(void)
 	fd = make_image(IMAGE_FORMAT_RAW, OWN);
 	(void)!ftruncate(fd, st.st_size - 1);
 	refuse(fd, ERROR_DAMAGED, "truncated");
+	refuse(make_image(IMAGE_FORMAT_ZSTD, VERSION_1), ERROR_UNSUPPORTED_CONFIG, "from its beginning");
 	refuse(make_image(IMAGE_FORMAT_ZSTD, FOREIGN), ERROR_UNSUPPORTED_CONFIG, "from its beginning");
 }
 
 int main(void)
 {
-	static const enum image_format formats[] = {IMAGE_FORMAT_RAW, IMAGE_FORMAT_SPARSE};
+	static const enum image_format formats[] = {IMAGE_FORMAT_RAW, IMAGE_FORMAT_SPARSE, IMAGE_FORMAT_ZSTD};
 
 	signal(SIGPIPE, SIG_IGN);
 	fixture_stream(&stream, false);
 	for (unsigned i = 0; i < ARRAY_SIZE(formats); i++) {
-		for (unsigned kind = OWN; kind <= FOREIGN; kind++)
-			test_reading(formats[i], kind);
+		/* Nobody else writes a table of zstd's frames. */
+		for (unsigned kind = OWN; kind <= (formats[i] == IMAGE_FORMAT_ZSTD ? OWN : FOREIGN); kind++)
+			test_reading(formats[i], (enum kind)kind);
 		test_mending(formats[i], OWN);
-		test_mending(formats[i], VERSION_1);
 	}
+	test_mending(IMAGE_FORMAT_RAW, VERSION_1);
 	test_truncated(OWN);
 	test_truncated(FOREIGN);
 	test_read_error();
