@@ -82,7 +82,7 @@ class Transfer:
                 raise AssertionError(f"message {packet[0]} instead of {wanted}")
 
     def commit(self):
-        self.control.send(bytes([COMMIT]))
+        self.control.send(struct.pack("<B7xQ", COMMIT, 0))
         self.wait(DONE)
 
     def close(self):
