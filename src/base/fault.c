@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Death or a stop at a place a test has named. */
+/* Death, a stop or a wait at a place a test has named. */
 #include "fault.h"
 
 #include <signal.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@ struct request {
 	const char *name;
 	size_t len;
 	bool stop;
+	const char *held_by; /* a path; NULL: not asked for */
 };
 
 /* The environment is read once: it cannot change, and this is on every path that matters. */
@@ -28,6 +28,8 @@ static const struct request *get_request(void)
 			request.name = value;
 			request.len = mode ? (size_t)(mode - value) : strlen(value);
 			request.stop = mode && strcmp(mode, "=stop") == 0;
+			if (mode && strncmp(mode, "=hold:", 6) == 0)
+				request.held_by = mode + 6;
 		}
 		known = true;
 	}
@@ -36,6 +38,8 @@ static const struct request *get_request(void)
 
 static void hit(const struct request *request)
 {
+	if (request->held_by)
+		return;
 	kill(getpid(), request->stop ? SIGSTOP : SIGKILL);
 }
 
@@ -72,4 +76,12 @@ void fault_point3(const char *a, const char *b, const char *c)
 	if (skip(&text, &left, a) && skip(&text, &left, "/") && skip(&text, &left, b) &&
 		skip(&text, &left, "/") && skip(&text, &left, c) && left == 0)
 		hit(request);
+}
+
+bool fault_held(const char *name)
+{
+	const struct request *request = get_request();
+
+	return request && request->held_by && strlen(name) == request->len &&
+	       memcmp(name, request->name, request->len) == 0 && access(request->held_by, F_OK) == 0;
 }
