@@ -1,156 +1,54 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * godwit-io: moves one virtual machine's state between QEMU and an image file, and exits (io-protocol.h).
- *
- * The first thread listens to the daemon and reports; a second one does the work, and blocks as it likes. When the daemon is
- * gone nobody can use the result, so the process ends at once, whatever the second one is doing.
- */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/close_range.h>
-#include <poll.h>
-#include <pthread.h>
+/* godwit-io: moves one virtual machine's state between QEMU and an image file, and exits (io-protocol.h). */
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "alloc.h"
-#include "fault.h"
 #include "file.h"
-#include "image-load.h"
-#include "image-save.h"
-#include "io-protocol.h"
+#include "io-task.h"
 #include "transfer.h"
 
-#define PROGRESS_MS 100
 #define THREADS_MAX 64u
 
-struct work {
-	struct io_message start;
-	int file_fd, stream_fd;
-	char *text; /* name, XML, cookie; owned */
-	const char *name, *xml, *cookie;
-	char *disks; /* came with COMMIT; owned; NULL none */
-
-	struct image_progress progress;
-	/* Between the threads: the worker sets `streamed` or `over` and rings `bell`; `commit` is posted to it. */
-	int bell, commit;
-	_Atomic bool streamed, over;
-	struct error error; /* the worker's until `over` */
-};
-
-static void ring(int fd)
-{
-	uint64_t one = 1;
-
-	(void)!write(fd, &one, sizeof(one));
-}
-
-static void wait_for(int fd)
-{
-	uint64_t n;
-
-	while (read(fd, &n, sizeof(n)) < 0 && errno == EINTR)
-		;
-}
-
-static int save(struct work *w, struct error *err)
-{
-	struct image_save *s = NULL;
-	int r;
-
-	r = image_save_start(&(struct image_save_options){.file_fd = w->file_fd,
-				     .stream_fd = w->stream_fd,
-				     .name = w->name,
-				     .direct = w->start.direct,
-				     .threads = w->start.threads,
-				     .format = (enum image_format)w->start.format,
-				     .xml = w->xml,
-				     .cookie = *w->cookie ? w->cookie : NULL,
-				     .was_running = w->start.was_running},
-		&w->progress, &s, err);
-	if (r == 0)
-		r = image_save_stream(s, err);
-	if (r == 0) {
-		fault_point("io-streamed");
-		w->streamed = true;
-		ring(w->bell);
-		wait_for(w->commit);
-		r = image_save_commit(s, w->disks, err);
-		fault_point("io-committed");
-	}
-	image_save_free(s);
-	return r;
-}
-
-static void *work_thread(void *arg)
-{
-	struct work *w = arg;
-	struct image_load_options load = {.file_fd = w->file_fd,
-		.stream_fd = w->stream_fd,
-		.name = w->name,
-		.direct = w->start.direct,
-		.threads = w->start.threads};
-
-	if (w->start.kind == TRANSFER_SAVE)
-		save(w, &w->error);
-	else
-		image_load(&load, &w->progress, &w->error);
-	/* QEMU sees the end of the stream only now, when all was checked. */
-	if (w->stream_fd >= 0)
-		shutdown(w->stream_fd, SHUT_RDWR);
-	close_p(&w->stream_fd);
-	w->over = true;
-	ring(w->bell);
-	return NULL;
-}
-
-_Noreturn static void give_up(const char *why)
+_Noreturn void io_give_up(const char *why)
 {
 	fprintf(stderr, "godwit-io: %s\n", why);
 	_exit(EXIT_FAILURE);
 }
 
-static void send_or_die(const struct io_message *m)
+static void read_text(struct io_task *t, int fd)
 {
-	if (io_send(IO_CONTROL_FD, m, NULL, 0) < 0)
-		_exit(EXIT_FAILURE); /* the daemon is gone */
-}
-
-static void read_text(struct work *w, int fd)
-{
-	size_t len = w->start.text_len;
+	size_t len = t->start.text_len;
 
 	if (len < 3 || len > IO_TEXT_MAX)
-		give_up("a START of impossible length");
-	w->text = xcalloc(1, len + 1);
-	if (pread_full(fd, w->text, len, 0) != (ssize_t)len || w->text[len - 1] != '\0')
-		give_up("no text with START");
-	w->name = w->text;
-	w->xml = w->name + strlen(w->name) + 1;
-	if (w->xml >= w->text + len)
-		give_up("no XML with START");
-	w->cookie = w->xml + strlen(w->xml) + 1;
-	if (w->cookie >= w->text + len)
-		give_up("no cookie with START");
+		io_give_up("a START of impossible length");
+	t->text = xcalloc(1, len + 1);
+	if (pread_full(fd, t->text, len, 0) != (ssize_t)len || t->text[len - 1] != '\0')
+		io_give_up("no text with START");
+	t->name = t->text;
+	t->xml = t->name + strlen(t->name) + 1;
+	if (t->xml >= t->text + len)
+		io_give_up("no XML with START");
+	t->cookie = t->xml + strlen(t->xml) + 1;
+	if (t->cookie >= t->text + len)
+		io_give_up("no cookie with START");
 }
 
-static void receive_start(struct work *w)
+static void receive_start(struct io_task *t)
 {
 	int fds[IO_START_FDS_MAX];
 	size_t n_fds = 0;
 
-	if (io_receive(IO_CONTROL_FD, &w->start, fds, &n_fds) <= 0 || w->start.type != IO_START)
-		give_up("this program is started by godwitd; it has no use on its own");
-	if (w->start.kind > TRANSFER_VERIFY || n_fds != (w->start.kind == TRANSFER_VERIFY ? 2u : 3u) ||
-		w->start.threads < 1 || w->start.threads > THREADS_MAX)
-		give_up("a START that makes no sense");
-	w->file_fd = fds[0];
-	w->stream_fd = n_fds == 3 ? fds[2] : -1;
-	read_text(w, fds[1]);
+	if (io_receive(IO_CONTROL_FD, &t->start, fds, &n_fds) <= 0 || t->start.type != IO_START)
+		io_give_up("this program is started by godwitd; it has no use on its own");
+	if (t->start.kind > TRANSFER_VERIFY || n_fds != (t->start.kind == TRANSFER_VERIFY ? 2u : 3u) ||
+		t->start.threads < 1 || t->start.threads > THREADS_MAX)
+		io_give_up("a START that makes no sense");
+	t->file_fd = fds[0];
+	t->third_fd = n_fds == 3 ? fds[2] : -1;
+	read_text(t, fds[1]);
 	close(fds[1]);
 }
 
@@ -163,89 +61,12 @@ static void lock_down(void)
 	umask(0077);
 }
 
-static void report_progress(struct work *w, struct io_message *last)
-{
-	struct io_message m = {.type = IO_PROGRESS,
-		.processed = w->progress.processed,
-		.total = w->progress.total,
-		.written = w->progress.written};
-
-	if (m.processed == last->processed && m.total == last->total && m.written == last->written)
-		return;
-	send_or_die(&m);
-	*last = m;
-}
-
-static void read_disks(struct work *w, int fd, uint64_t len)
-{
-	if (len == 0 || len > IO_TEXT_MAX)
-		give_up("a COMMIT of impossible length");
-	w->disks = xcalloc(1, len + 1);
-	if (pread_full(fd, w->disks, len, 0) != (ssize_t)len)
-		give_up("no text with COMMIT");
-	close(fd);
-}
-
-static void handle_daemon(struct work *w)
-{
-	int fds[IO_START_FDS_MAX];
-	struct io_message m;
-	size_t n_fds;
-
-	if (io_receive(IO_CONTROL_FD, &m, fds, &n_fds) <= 0)
-		_exit(EXIT_FAILURE);
-	if (m.type != IO_COMMIT || !w->streamed || n_fds > 1)
-		give_up("an unexpected message");
-	if (n_fds == 1)
-		read_disks(w, fds[0], m.text_len);
-	ring(w->commit);
-}
-
-/* Until the worker is done. */
-static void serve(struct work *w)
-{
-	struct io_message last = {0};
-	bool told_streamed = false;
-
-	for (;;) {
-		struct pollfd polled[] = {
-			{.fd = IO_CONTROL_FD, .events = POLLIN},
-			{.fd = w->bell, .events = POLLIN},
-		};
-
-		if (poll(polled, 2, PROGRESS_MS) < 0 && errno != EINTR)
-			give_up("poll failed");
-		if (polled[1].revents)
-			wait_for(w->bell);
-		if (polled[1].revents || !polled[0].revents)
-			report_progress(w, &last);
-		if (w->streamed && !told_streamed) {
-			send_or_die(&(struct io_message){.type = IO_STREAMED});
-			told_streamed = true;
-		}
-		if (w->over)
-			return;
-		if (polled[0].revents)
-			handle_daemon(w);
-	}
-}
-
 int main(void)
 {
-	static struct work w = {.stream_fd = -1};
-	pthread_t thread;
+	static struct io_task task;
 
 	lock_down();
-	receive_start(&w);
-	w.bell = eventfd(0, EFD_CLOEXEC);
-	w.commit = eventfd(0, EFD_CLOEXEC);
-	if (w.bell < 0 || w.commit < 0 || pthread_create(&thread, NULL, work_thread, &w) != 0)
-		give_up("out of descriptors or threads");
-	serve(&w);
-	pthread_join(thread, NULL);
-	if (w.error.code != ERROR_NONE)
-		send_or_die(&(struct io_message){.type = IO_FAILED, .error = w.error});
-	else
-		send_or_die(&(struct io_message){.type = IO_DONE});
+	receive_start(&task);
+	io_move(&task);
 	return EXIT_SUCCESS;
 }
