@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* godwit-io: moves one virtual machine's state between QEMU and an image file, and exits (io-protocol.h). */
+/* godwit-io: moves one virtual machine's state between QEMU and an image file, or serves its pages, and exits (io-protocol.h). */
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -43,7 +43,7 @@ static void receive_start(struct io_task *t)
 
 	if (io_receive(IO_CONTROL_FD, &t->start, fds, &n_fds) <= 0 || t->start.type != IO_START)
 		io_give_up("this program is started by godwitd; it has no use on its own");
-	if (t->start.kind > TRANSFER_VERIFY || n_fds != (t->start.kind == TRANSFER_VERIFY ? 2u : 3u) ||
+	if (t->start.kind > TRANSFER_SERVE || n_fds != (t->start.kind == TRANSFER_VERIFY ? 2u : 3u) ||
 		t->start.threads < 1 || t->start.threads > THREADS_MAX)
 		io_give_up("a START that makes no sense");
 	t->file_fd = fds[0];
@@ -67,6 +67,9 @@ int main(void)
 
 	lock_down();
 	receive_start(&task);
-	io_move(&task);
+	if (task.start.kind == TRANSFER_SERVE)
+		io_serve(&task);
+	else
+		io_move(&task);
 	return EXIT_SUCCESS;
 }
