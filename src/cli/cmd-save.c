@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "constants.h"
 #include "editor.h"
+#include "frame.h"
 #include "job-watch.h"
 #include "strv.h"
 #include "xml-filter.h"
@@ -50,6 +51,18 @@ static int add_tuning(struct params *p, const struct arguments *args, const char
 
 /* ---- save and restore ---- */
 
+/* --hurry: of a VM whose memory is still coming in, have the rest at once; nothing to do for any other. */
+static int hurry(
+	struct cli *cli, const struct rpc_domain *dom, const struct arguments *args, struct error *err)
+{
+	struct rpc_domain_args a = {*dom};
+	struct client_call call = {.program = RPC_PROGRAM_GODWIT,
+		.procedure = RPC_GODWIT_RESTORE_HURRY,
+		CLIENT_ARGS(rpc_domain_args, &a)};
+
+	return arguments_has(args, "hurry") ? cli_call(cli, &call, err) : 0;
+}
+
 static int call_save(struct cli *cli, const struct rpc_domain *dom, const struct arguments *args,
 	const char *path, const char *xml, unsigned flags, struct error *err)
 {
@@ -88,7 +101,7 @@ int cmd_save(struct cli *cli, const struct arguments *args, struct error *err)
 		cli_find_domain(cli, args, BY_ANY, &dom, err) < 0)
 		return -1;
 	flags |= arguments_flag(args, "bypass-cache", RPC_SAVE_BYPASS_CACHE);
-	if (call_save(cli, &dom, args, path, xml, flags, err) < 0)
+	if (hurry(cli, &dom, args, err) < 0 || call_save(cli, &dom, args, path, xml, flags, err) < 0)
 		return error_prefix(err, "save %s to %s", dom.name, file);
 	cli_print_extra(cli, "\nDomain '%s' saved to %s\n", dom.name, file);
 	return 0;
@@ -259,7 +272,7 @@ int cmd_managedsave(struct cli *cli, const struct arguments *args, struct error 
 		dom, flags | arguments_flag(args, "bypass-cache", RPC_SAVE_BYPASS_CACHE)};
 	watch.object = dom.name;
 	watch.show = job_watch_wanted(cli, arguments_has(args, "verbose"));
-	if (job_watch_run(cli, &watch, err) < 0)
+	if (hurry(cli, &dom, args, err) < 0 || job_watch_run(cli, &watch, err) < 0)
 		return error_prefix(err, "save %s", dom.name);
 	cli_print_extra(cli, "\nDomain '%s' state saved by godwit\n", dom.name);
 	return 0;

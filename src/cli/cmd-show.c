@@ -162,6 +162,36 @@ static void add_security(struct cli *cli, const struct rpc_domain *dom, struct r
 	payload_free((xdrproc_t)xdr_rpc_security_label_ret, &label);
 }
 
+/* Only godwit's daemon knows; with any other there is no such line. */
+static void add_restore(struct cli *cli, const struct rpc_domain *dom, struct record *r)
+{
+	struct rpc_domain_args args = {*dom};
+	struct rpc_restore_info_ret info = {0};
+	struct client_call call = {.program = RPC_PROGRAM_GODWIT,
+		.procedure = RPC_GODWIT_RESTORE_INFO,
+		CLIENT_ARGS(rpc_domain_args, &args),
+		CLIENT_RET(rpc_restore_info_ret, &info)};
+
+	if (dom->id < 0 || cli_call(cli, &call, NULL) < 0)
+		return;
+	if (info.lazily)
+		record_string(r, "Restored:", "restored", "lazily");
+	else if (info.why)
+		record_shown_as(r, "Restored:", "restored", json_object_new_string("eagerly"), "eagerly: %s",
+			*info.why);
+	if (info.why)
+		record_shown_as(r, NULL, "restored_why", json_object_new_string(*info.why), "%s", "");
+	if (info.is_coming_in)
+		record_shown_as(r, "Memory in:", "memory_in",
+			json_pack("u:bytes", (uint64_t)info.memory_in, "u:total", (uint64_t)info.memory_total,
+				NULL),
+			"%llu of %llu MiB, the rest follows", (unsigned long long)info.memory_in >> 20,
+			(unsigned long long)info.memory_total >> 20);
+	if (info.trouble)
+		record_string(r, "Trouble:", "trouble", *info.trouble);
+	payload_free((xdrproc_t)xdr_rpc_restore_info_ret, &info);
+}
+
 static void add_messages(struct cli *cli, const struct rpc_domain *dom, struct record *r)
 {
 	struct rpc_domain_flags_args args = {*dom, 0};
@@ -207,6 +237,7 @@ int cmd_dominfo(struct cli *cli, const struct arguments *args, struct error *err
 	ret = add_info(cli, &dom, &r, err);
 	if (ret == 0) {
 		add_flags(cli, &dom, &r);
+		add_restore(cli, &dom, &r);
 		add_security(cli, &dom, &r);
 		add_messages(cli, &dom, &r);
 		cli_print_record(cli, &r);

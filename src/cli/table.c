@@ -88,6 +88,8 @@ static const struct option_spec autostart_options[] = {
 	FLAG("running", "it shall run when it is picked up"),                                                \
 		FLAG("paused", "it shall be paused when it is picked up")
 
+#define HURRY OWN_FLAG("hurry", "when its memory is still coming in, have the rest of it at once")
+
 static const struct option_spec save_options[] = {
 	DOMAIN,
 	WORD("file", "where to save it"),
@@ -97,6 +99,7 @@ static const struct option_spec save_options[] = {
 	SILENT_TEXT("xml", "file with other XML to be restored with"),
 	SAVED_AS,
 	FLAG("verbose", "show how far it is"),
+	HURRY,
 	END,
 };
 static const struct option_spec restore_options[] = {
@@ -116,6 +119,7 @@ static const struct option_spec managedsave_options[] = {
 	FLAG("bypass-cache", "write past the host's page cache"),
 	SAVED_AS,
 	FLAG("verbose", "show how far it is"),
+	HURRY,
 	END,
 };
 static const struct option_spec managedsave_dumpxml_options[] = {DOMAIN, SECURITY, XPATH, END};
@@ -458,7 +462,9 @@ const struct command commands[] = {
 	{"save", GROUP_SAVE, "put a VM down into a file",
 		"Writes memory, devices and definition of a running VM into a file and ends it. restore "
 		"picks it up. Ctrl-C stops "
-		"saving: the VM then runs on and no file is left.",
+		"saving: the VM then runs on and no file is left. A VM that was restored a moment ago and "
+		"whose memory is "
+		"still coming in runs on until it has all of it.",
 		save_options, cmd_save, 0},
 	{"restore", GROUP_SAVE, "pick a VM up from a file", "The file stays.", restore_options, cmd_restore,
 		0},

@@ -22,7 +22,8 @@ enum kind {
 	KIND_OPTIONAL_SWITCH,
 	KIND_FORMAT,
 	KIND_UUID,
-	KIND_LEASE
+	KIND_LEASE,
+	KIND_RESTORE
 };
 
 static const struct key {
@@ -32,6 +33,7 @@ static const struct key {
 	uint32_t min, max; /* numbers only */
 } keys[] = {
 	{"save_image_format", KIND_FORMAT, offsetof(struct config, save_image_format), 0, 0},
+	{"restore_mode", KIND_RESTORE, offsetof(struct config, restore_eagerly), 0, 0},
 	{"auto_start_bypass_cache", KIND_SWITCH, offsetof(struct config, auto_start_bypass_cache), 0, 0},
 	{"kvm_probe", KIND_SWITCH, offsetof(struct config, kvm_probe), 0, 0},
 	{"vnc_listen", KIND_STRING, offsetof(struct config, vnc_listen), 0, 0},
@@ -133,7 +135,7 @@ int config_set(struct config *c, const char *name, const char *value, bool quote
 	if (!key)
 		return error_set(err, ERROR_INVALID_ARGUMENT, "%s: unknown key '%s'", where, name);
 	is_text = key->kind == KIND_STRING || key->kind == KIND_PATH || key->kind == KIND_FORMAT ||
-		  key->kind == KIND_UUID || key->kind == KIND_LEASE;
+		  key->kind == KIND_UUID || key->kind == KIND_LEASE || key->kind == KIND_RESTORE;
 	if (quoted != is_text)
 		return bad(where, name, value,
 			is_text ? "expected a \"string\" in quotes" : "expected a number without quotes",
@@ -164,6 +166,11 @@ int config_set(struct config *c, const char *name, const char *value, bool quote
 			return bad(where, name, value,
 				"expected \"none\", \"lockd\" or \"sanlock\" (if godwit was built with it)",
 				err);
+		return 0;
+	case KIND_RESTORE:
+		if (!streq(value, "lazy") && !streq(value, "eager"))
+			return bad(where, name, value, "expected \"lazy\" or \"eager\"", err);
+		c->restore_eagerly = streq(value, "eager");
 		return 0;
 	case KIND_FORMAT:
 		return set_format(c, key, value, where, err);

@@ -12,6 +12,7 @@
 struct config {
 	bool has_save_image_format;
 	enum image_format save_image_format;
+	bool restore_eagerly; /* all memory is in before the guest runs */
 	bool auto_start_bypass_cache;
 	bool kvm_probe; /* false: take the kernel's word that KVM works */
 	char *vnc_listen;

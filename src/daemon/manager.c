@@ -115,6 +115,7 @@ static int open_registry(struct manager *m, sd_event *loop, const struct paths *
 		.default_emulator = config->emulator,
 		.has_save_format = config->has_save_image_format,
 		.save_format = config->save_image_format,
+		.restore_eagerly = config->restore_eagerly,
 		.auto_start_bypass_cache = config->auto_start_bypass_cache,
 		.trust_kvm = !config->kvm_probe,
 		.vnc_listen = config->vnc_listen,

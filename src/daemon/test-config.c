@@ -29,7 +29,8 @@ static void test_good(void)
 
 	ok(read_text("# comment\n\nsave_image_format = \"zstd\"\n  max_clients=7 # seven\nkeepalive_interval "
 		     "= -1\n"
-		     "host_uuid = \"11111111-2222-3333-4444-555555555555\"\ndrop_in = 1\nhostname = \"h#1\"",
+		     "host_uuid = \"11111111-2222-3333-4444-555555555555\"\ndrop_in = 1\nrestore_mode = "
+		     "\"eager\"\nhostname = \"h#1\"",
 		   &c, &err) == 0,
 		"a good file is read");
 	is_str(err.message, "", "without an error");
@@ -38,6 +39,7 @@ static void test_good(void)
 	is_int(c.keepalive_interval, -1, "-1 turns off");
 	ok(c.has_host_uuid && c.host_uuid[15] == 0x55, "UUID");
 	ok(c.drop_in, "switch");
+	ok(c.restore_eagerly, "a choice");
 	is_str(c.hostname, "h#1", "a string may hold #");
 	config_fini(&c);
 }
@@ -53,6 +55,8 @@ static void test_bad(void)
 		{"keepalive_interval = -2\n",
 			":1: keepalive_interval = '-2': expected a number from -1 or 0 to 86400"},
 		{"save_image_format = \"gzip\"\n", "expected \"raw\", \"zstd\" or \"sparse\""},
+		{"restore_mode = \"fast\"\n", "expected \"lazy\" or \"eager\""},
+		{"restore_mode = 1\n", "expected a \"string\" in quotes"},
 		{"hostname = \"open\n", ":1: the string is not closed"},
 		{"hostname = bare\n", "expected a \"string\" in quotes"},
 		{"hostname \"x\"\n", "expected `key = value`"},

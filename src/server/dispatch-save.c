@@ -392,3 +392,41 @@ void handle_domain_abort_job_flags(struct call *call)
 	if (call_check_flags(call, args->flags, 0))
 		abort_job(call, &args->dom);
 }
+
+/* ---- godwit's own: what a restored VM still lacks ---- */
+
+void handle_restore_info(struct call *call)
+{
+	const rpc_domain_args *args = call->args;
+	struct vm *vm = call_find_vm(call, &args->dom);
+	struct vm_restore_info info;
+	rpc_restore_info_ret ret;
+	char *why, *trouble;
+
+	if (!vm)
+		return;
+	vm_get_restore_info(vm, &info);
+	why = (char *)info.why;
+	trouble = (char *)info.trouble;
+	ret = (rpc_restore_info_ret){.lazily = info.lazily,
+		.why = why ? &why : NULL,
+		.is_coming_in = info.is_coming_in,
+		.memory_total = info.memory_total,
+		.memory_in = info.memory_in,
+		.trouble = trouble ? &trouble : NULL};
+	call_reply(call, &ret);
+}
+
+void handle_restore_hurry(struct call *call)
+{
+	const rpc_domain_args *args = call->args;
+	struct vm *vm = call_find_vm(call, &args->dom);
+	struct error err = ERROR_INIT;
+
+	if (!vm)
+		return;
+	if (vm_hurry_restore(vm, &err) < 0)
+		call_fail(call, &err);
+	else
+		call_reply(call, NULL);
+}

@@ -110,6 +110,8 @@ void handle_domain_managed_save_define_xml(struct call *call);
 void handle_domain_save_params(struct call *call);
 void handle_domain_restore_params(struct call *call);
 void handle_godwit_restore(struct call *call);
+void handle_restore_info(struct call *call);
+void handle_restore_hurry(struct call *call);
 void handle_domain_abort_job_flags(struct call *call);
 
 /* ---- dispatch-stats.c ---- */

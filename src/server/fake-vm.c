@@ -700,6 +700,19 @@ struct client client_open(sd_event *loop, struct server *server, bool read_only)
 	return c;
 }
 
+/* ---- memory that comes in ---- */
+
+void vm_get_restore_info(const struct vm *vm, struct vm_restore_info *ret)
+{
+	*ret = (struct vm_restore_info){
+		.lazily = true, .is_coming_in = true, .memory_total = 4096, .memory_in = 1024};
+}
+
+int vm_hurry_restore(struct vm *vm, struct error *err)
+{
+	return vm_is_active(vm) ? 0 : error_set(err, ERROR_OPERATION_INVALID, "domain is not running");
+}
+
 /* ---- leases ---- */
 
 const struct lease_set *vm_get_leases(const struct vm *vm)

@@ -15,6 +15,7 @@
 #include "log.h"
 #include "monitor.h"
 #include "operation.h"
+#include "paging.h"
 #include "resources.h"
 #include "vm-lease-internal.h"
 
@@ -132,6 +133,8 @@ static void status_replied(struct qmp *q, json *ret, const struct error *err, vo
 	vm_lease_adopt(vm);
 	log_write(LOG_LEVEL_INFO, vm->name, NULL, "vm %s adopted: pid %d, %s", vm->name, (int)vm_get_pid(vm),
 		err ? err->message : json_get_string(ret, "status"));
+	if (vm->paging && !err)
+		paging_adopt(vm->paging);
 	status_write(vm, NULL);
 	recover_job(vm);
 }
@@ -249,8 +252,17 @@ static void recover_the_rest(struct registry *r)
 	strv_fini(&uuids);
 }
 
+/* The host went down while a guest's memory came in from its managed save: the guest had run, and is gone. */
+static void remove_leftovers(struct registry *r)
+{
+	VEC_FOREACH (vm, &r->vms)
+		if (vm->state == VM_OFF && !vm->operation)
+			paging_remove_leftover(vm);
+}
+
 void registry_adopt(struct registry *r)
 {
 	adopt_all(r);
 	recover_the_rest(r);
+	remove_leftovers(r);
 }

@@ -4,6 +4,7 @@
 
 #include "monitor.h"
 #include "operation.h"
+#include "paging.h"
 #include "vm-lease-internal.h"
 
 static int need_monitor(struct vm *vm, enum vm_verb verb, struct error *err)
@@ -41,6 +42,8 @@ int vm_resume(struct vm *vm, vm_done_fn done, void *userdata, struct error *err)
 	if (vm->state == VM_RUNNING)
 		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' is already running", vm->name);
 	vm->resume_reason = RUNNING_UNPAUSED;
+	if (vm->paging && vm->paging->trouble.code != ERROR_NONE)
+		return paging_resume(vm->paging, done, userdata, err);
 	return vm_run_cpus(vm, done, userdata, err);
 }
 

@@ -11,6 +11,7 @@
 #include "file.h"
 #include "log.h"
 #include "monitor.h"
+#include "paging.h"
 #include "resources.h"
 #include "start.h"
 #include "vm-lease-internal.h"
@@ -123,6 +124,8 @@ enum step_result launch_prepare(struct job *job, void *context, struct error *er
 	vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_FAILED};
 	vm->stop_detail = STOPPED_FAILED;
 	vm->process_ended = vm->monitor_ended = false;
+	vm->restored_lazily = false;
+	replace_string(&vm->restored_why, NULL);
 	if (!vm->live->emulator)
 		replace_string(&vm->live->emulator, vm->registry->settings.default_emulator);
 	if (check_file(vm->live, "emulator", vm->live->emulator, err) < 0)
@@ -244,6 +247,8 @@ enum step_result launch_spawn(struct job *job, void *context, struct error *err)
 	close_p(&start->monitor_fd);
 	start->monitor_fd = -1;
 	resources_handed_over(vm);
+	if (start->image_path)
+		lazy_load_prepare(start);
 	vm_lease_event(vm, LEASE_EVENT_START);
 	start->leasing = vm_lease_is_needed(vm);
 	if (!start->leasing)
@@ -265,10 +270,10 @@ enum step_result launch_kill(struct job *job, void *context, struct error *err)
 	struct start_operation *start = context;
 	struct vm *vm = start->op.vm;
 
-	if (start->transfer) {
-		transfer_free(start->transfer);
-		start->transfer = NULL;
-	}
+	transfer_free(start->transfer);
+	start->transfer = NULL;
+	paging_free(TAKE_PTR(start->paging), &start->op.outcome);
+	paging_free(TAKE_PTR(vm->paging), &start->op.outcome);
 	if (!vm->process || vm->process_ended)
 		return STEP_DONE;
 	start->op.on_gone = killed;

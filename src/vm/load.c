@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The step "load": state from an image into a QEMU that waits for it with -incoming defer.
+ * The step "load": state from an image into a QEMU that waits for it with -incoming defer, all of it before the guest runs. Where
+ * its memory can follow later, load-lazy.c has the step.
  *
  * A sparse image is read by QEMU itself, with several channels, while godwit-io checks the file beside it;
  * everything else (and everything, where QEMU knows no mapped-ram) goes through godwit-io as one stream, checked on the way. Either way two must
@@ -10,11 +11,12 @@
 #include <fcntl.h>
 
 #include "log.h"
+#include "paging.h"
 #include "start.h"
 
 enum { LOAD_CHANNELS = 2, FDSET_ID = 1, FDSET_NAME_MAX = 64 };
 
-static void fail(struct start_operation *start, const struct error *err)
+void load_failed(struct start_operation *start, const struct error *err)
 {
 	struct error failure = *err;
 
@@ -25,6 +27,8 @@ static void fail(struct start_operation *start, const struct error *err)
 		qmp_forget(start->op.vm->qmp, &start->op);
 	transfer_free(start->transfer);
 	start->transfer = NULL;
+	start->lazy_step = false;
+	paging_free(TAKE_PTR(start->paging), &failure);
 	error_prefix(&failure, "%s", start->image_path);
 	start_explain_managed(start, &failure);
 	start->op.on_migration = NULL;
@@ -46,12 +50,12 @@ static void transfer_ended(struct transfer *t, const struct error *err, void *us
 	struct start_operation *start = userdata;
 
 	if (err) {
-		fail(start, err);
+		load_failed(start, err);
 		return;
 	}
 	start->transfer_done = true;
 	if (start->qemu_failure.code != ERROR_NONE)
-		fail(start, &start->qemu_failure);
+		load_failed(start, &start->qemu_failure);
 	else
 		check_loaded(start);
 }
@@ -64,7 +68,7 @@ static void qemu_failed(struct start_operation *start, const struct error *err)
 	if (start->transfer && !start->transfer_done && start->checks_beside)
 		start->qemu_failure = *err;
 	else
-		fail(start, err);
+		load_failed(start, err);
 }
 
 static void reason_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
@@ -89,7 +93,7 @@ static void migration_changed(struct operation *op, const char *status)
 	}
 }
 
-static void qemu_gone(struct operation *op)
+void load_qemu_gone(struct operation *op)
 {
 	struct start_operation *start = (struct start_operation *)op;
 	_cleanup_free_ char *tail = launch_log_tail(start);
@@ -110,10 +114,16 @@ static void command_replied(struct qmp *q, json *ret, const struct error *err, v
 
 static void set_capabilities(struct start_operation *start, bool mapped, unsigned channels)
 {
+	static const char *const lazy[] = {"postcopy-preempt", "postcopy-ram"};
 	struct qmp *q = start->op.vm->qmp;
 	json *list = json_object_new_array();
 
 	json_object_array_add(list, json_pack("s:capability", "events", "b:state", true, NULL));
+	/* A lazy load may have been tried before. */
+	for (size_t i = 0; i < ARRAY_SIZE(lazy); i++)
+		if (capabilities_has_migration(start->caps, lazy[i]))
+			json_object_array_add(
+				list, json_pack("s:capability", lazy[i], "b:state", false, NULL));
 	if (mapped) {
 		json_object_array_add(list, json_pack("s:capability", "mapped-ram", "b:state", true, NULL));
 		json_object_array_add(
@@ -165,9 +175,8 @@ static int load_stream(
 	return 0;
 }
 
-enum step_result load_image(struct job *job, void *context, struct error *err)
+int load_eagerly(struct start_operation *start, struct error *err)
 {
-	struct start_operation *start = context;
 	struct vm *vm = start->op.vm;
 	bool mapped = start->header.format == IMAGE_FORMAT_SPARSE &&
 		      capabilities_has_migration(start->caps, "mapped-ram");
@@ -182,11 +191,7 @@ enum step_result load_image(struct job *job, void *context, struct error *err)
 	};
 	int pair[2] = {-1, -1}, r;
 
-	if (!vm->qmp) {
-		error_set(err, ERROR_OPERATION_FAILED, "QEMU is gone");
-		return STEP_FAILED;
-	}
-	start->op.on_gone = qemu_gone;
+	start->op.on_gone = load_qemu_gone;
 	start->op.on_migration = migration_changed;
 	set_capabilities(start, mapped, channels);
 	r = mapped ? load_mapped(start, &options, err) : load_stream(start, &options, pair, err);
@@ -200,9 +205,21 @@ enum step_result load_image(struct job *job, void *context, struct error *err)
 		start->op.on_gone = NULL;
 		start->op.on_migration = NULL;
 		error_prefix(err, "%s", start->image_path);
+	}
+	return r;
+}
+
+enum step_result load_image(struct job *job, void *context, struct error *err)
+{
+	struct start_operation *start = context;
+
+	if (!start->op.vm->qmp) {
+		error_set(err, ERROR_OPERATION_FAILED, "QEMU is gone");
 		return STEP_FAILED;
 	}
-	return STEP_WAIT;
+	if (start->paging)
+		return lazy_load(start);
+	return load_eagerly(start, err) < 0 ? STEP_FAILED : STEP_WAIT;
 }
 
 void load_cancel(struct start_operation *start)
@@ -210,7 +227,7 @@ void load_cancel(struct start_operation *start)
 	struct error err = ERROR_INIT;
 
 	error_set(&err, ERROR_OPERATION_ABORTED, "canceled by client");
-	fail(start, &err);
+	load_failed(start, &err);
 }
 
 void load_fill_info(const struct operation *op, struct vm_job_info *info)

@@ -19,6 +19,7 @@
 #include "hotplug.h"
 #include "log.h"
 #include "operation.h"
+#include "paging.h"
 #include "resources.h"
 #include "vm-lease-internal.h"
 
@@ -51,6 +52,8 @@ static void become_off(struct vm *vm)
 {
 	bool was_seen = vm->state != VM_STARTING;
 
+	vm_drop_paging(vm);
+	vm_drop_hot_list(vm);
 	qmp_close(vm->qmp);
 	vm->qmp = NULL;
 	process_free(vm->process);
@@ -102,6 +105,7 @@ static void check_end(struct vm *vm)
 		return;
 	vm->end_timer = sd_event_source_unref(vm->end_timer);
 	vm_ref(vm);
+	vm_drop_paging(vm);
 	if (vm->operation)
 		operation_qemu_gone(vm->operation);
 	vm_settle(vm);
@@ -191,7 +195,7 @@ void vm_stop_process(struct vm *vm, int sig, int shutoff_reason, int stopped_det
 
 /* ---- run state ---- */
 
-static void become_paused(struct vm *vm)
+void vm_become_paused(struct vm *vm, int reason)
 {
 	static const int details[] = {
 		[PAUSED_IOERROR] = SUSPENDED_IOERROR,
@@ -199,10 +203,9 @@ static void become_paused(struct vm *vm)
 		[PAUSED_STARTING_UP] = SUSPENDED_PAUSED,
 	};
 
-	vm_set_state(vm, VM_PAUSED, vm->pause_reason == PAUSED_CRASHED ? DOMAIN_CRASHED : DOMAIN_PAUSED,
-		vm->pause_reason == PAUSED_CRASHED ? CRASHED_PANICKED : vm->pause_reason);
-	vm_emit_lifecycle(vm, vm->pause_reason == PAUSED_CRASHED ? EVENT_CRASHED : EVENT_SUSPENDED,
-		details[vm->pause_reason]);
+	vm_set_state(vm, VM_PAUSED, reason == PAUSED_CRASHED ? DOMAIN_CRASHED : DOMAIN_PAUSED,
+		reason == PAUSED_CRASHED ? CRASHED_PANICKED : reason);
+	vm_emit_lifecycle(vm, reason == PAUSED_CRASHED ? EVENT_CRASHED : EVENT_SUSPENDED, details[reason]);
 	vm->pause_reason = PAUSED_UNKNOWN;
 	status_write(vm, NULL);
 }
@@ -220,7 +223,7 @@ static void stop_explained(struct qmp *q, json *ret, const struct error *err, vo
 		vm->pause_reason = streq(status, "io-error")   ? PAUSED_IOERROR
 				   : streq(status, "watchdog") ? PAUSED_WATCHDOG
 							       : PAUSED_UNKNOWN;
-	become_paused(vm);
+	vm_become_paused(vm, vm->pause_reason);
 }
 
 static void on_stop(struct vm *vm, json *data)
@@ -231,7 +234,7 @@ static void on_stop(struct vm *vm, json *data)
 	if (vm->pause_reason == PAUSED_UNKNOWN)
 		qmp_command(vm->qmp, "query-status", NULL, -1, 0, stop_explained, vm);
 	else
-		become_paused(vm);
+		vm_become_paused(vm, vm->pause_reason);
 }
 
 static void on_resume(struct vm *vm, json *data)
@@ -501,8 +504,12 @@ static void on_graphics_disconnect(struct vm *vm, json *data)
 
 static void on_migration(struct vm *vm, json *data)
 {
+	const char *status = json_get_string(data, "status");
+
 	if (vm->operation)
-		operation_migration(vm->operation, json_get_string(data, "status"));
+		operation_migration(vm->operation, status);
+	if (vm->paging)
+		paging_qemu_status(vm->paging, status);
 }
 
 static const struct {

@@ -19,6 +19,8 @@ void vm_on_process_exit(struct process *p, int status, void *userdata);
 
 /* Send `sig`; what the VM will have been once it is off. SIGKILL follows when it does not go. */
 void vm_stop_process(struct vm *vm, int sig, int shutoff_reason, int stopped_detail);
+/* The guest stands still, or will as soon as QEMU can stop it: PAUSED_*. Tells everybody. */
+void vm_become_paused(struct vm *vm, int reason);
 /* Its monitor is lost: kill it unless it goes by itself in a moment. */
 void vm_kill_later(struct vm *vm);
 /* Kill it unless vm->end_timer is dropped before. */

@@ -17,19 +17,43 @@
 #include "file.h"
 #include "log.h"
 #include "monitor.h"
+#include "paging.h"
 #include "vm-lease-internal.h"
 
 /* ---- stop-cpus ---- */
 
-static enum step_result stop_cpus(struct job *job, void *context, struct error *err)
+static enum step_result stop_now(struct save_operation *save, struct error *err)
 {
-	struct save_operation *save = context;
 	struct vm *vm = save->op.vm;
 
 	if (vm->state != VM_RUNNING)
 		return STEP_DONE;
 	vm->pause_reason = PAUSED_SAVE;
 	return operation_command(&save->op, "stop", NULL, err);
+}
+
+static void memory_is_in(void *userdata, const struct error *err)
+{
+	struct save_operation *save = userdata;
+	struct error failure = ERROR_INIT;
+
+	save->awaits_memory = false;
+	if (err)
+		operation_step_done(&save->op, err);
+	else if (stop_now(save, &failure) != STEP_WAIT)
+		operation_step_done(&save->op, failure.code != ERROR_NONE ? &failure : NULL);
+}
+
+/* Of a guest whose memory is still coming in there is no whole state yet: it runs on until the last page is there. */
+static enum step_result stop_cpus(struct job *job, void *context, struct error *err)
+{
+	struct save_operation *save = context;
+
+	if (!save->op.vm->paging)
+		return stop_now(save, err);
+	save->awaits_memory = true;
+	paging_wait(save->op.vm->paging, memory_is_in, save);
+	return STEP_WAIT;
 }
 
 static enum step_result resume_cpus(struct job *job, void *context, struct error *err)
@@ -285,6 +309,7 @@ static enum step_result sync_image(struct job *job, void *context, struct error 
 {
 	struct save_operation *save = context;
 
+	vm_give_hot_list(save->op.vm, save->file_fd);
 	transfer_commit(save->transfer, NULL);
 	return STEP_WAIT;
 }
@@ -358,6 +383,12 @@ static void cancel(struct job *job, void *context)
 	struct save_operation *save = context;
 	struct error err = ERROR_INIT;
 
+	if (save->awaits_memory) {
+		paging_forget_waiter(save->op.vm->paging, save);
+		error_set(&err, ERROR_OPERATION_ABORTED, "canceled by client");
+		memory_is_in(save, &err);
+		return;
+	}
 	if (!save->transfer)
 		return; /* stopping or resuming takes no time; the engine undoes it afterwards */
 	error_set(&err, ERROR_OPERATION_ABORTED, "canceled by client");
@@ -406,6 +437,8 @@ static void release(struct operation *op)
 	struct save_operation *save = (struct save_operation *)op;
 
 	sd_event_source_unref(save->timer);
+	if (save->awaits_memory)
+		paging_forget_waiter(op->vm->paging, save);
 	transfer_free(save->transfer);
 	close_p(&save->file_fd);
 	close_p(&save->stream_fd);

@@ -16,7 +16,8 @@ struct save_operation {
 	enum image_format format;
 	unsigned channels;
 	int file_fd;
-	int stream_fd; /* our end for QEMU, until it has it */
+	bool awaits_memory; /* of a lazy restore, before it begins */
+	int stream_fd;	    /* our end for QEMU, until it has it */
 	struct transfer *transfer;
 	bool qemu_done, transfer_streamed;
 	struct error broken_off; /* godwit-io lost QEMU; QEMU is being asked why */

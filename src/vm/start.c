@@ -15,6 +15,7 @@
 
 #include "file.h"
 #include "monitor.h"
+#include "paging.h"
 #include "vm-lease-internal.h"
 
 static enum step_result launched(struct job *job, void *context, struct error *err)
@@ -80,6 +81,11 @@ static enum step_result remove_claimed_image(struct job *job, void *context, str
 	/* The guest never ran: its image is as good as before. */
 	if (start->op.failure.code != ERROR_NONE)
 		return unclaim_image(job, context, err);
+	/* Its pages are still being read: it goes with the last one (paging_finish). */
+	if (vm->paging) {
+		vm->paging->spent = true;
+		return status_write(vm, err) < 0 ? STEP_FAILED : STEP_DONE;
+	}
 	return file_remove(vm->registry->save_fd, used, true, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
@@ -114,14 +120,19 @@ static enum step_result run_guest(struct job *job, void *context, struct error *
 	vm->stop_detail = STOPPED_FAILED;
 	vm_emit_lifecycle(vm, EVENT_STARTED, start->image_path ? STARTED_RESTORED : STARTED_BOOTED);
 	if (start->paused) {
+		if (vm->paging)
+			paging_go(vm->paging);
 		vm_set_state(vm, VM_PAUSED, DOMAIN_PAUSED, PAUSED_USER);
 		vm_emit_lifecycle(
 			vm, EVENT_SUSPENDED, start->image_path ? SUSPENDED_RESTORED : SUSPENDED_PAUSED);
 		return status_write(vm, err) < 0 ? STEP_FAILED : STEP_DONE;
 	}
 	vm->resume_reason = start->image_path ? RUNNING_RESTORED : RUNNING_BOOTED;
-	if (vm_run_cpus(vm, run_replied, start, err) == 0)
+	if (vm_run_cpus(vm, run_replied, start, err) == 0) {
+		if (vm->paging)
+			paging_go(vm->paging);
 		return STEP_WAIT;
+	}
 	error_copy(&start->op.failure, err);
 	vm_stop_process(vm, SIGKILL, SHUTOFF_FAILED, STOPPED_FAILED);
 	return STEP_FAILED;
@@ -173,7 +184,7 @@ static void cancel(struct job *job, void *context)
 		process_kill(start->op.vm->process, SIGKILL);
 		return;
 	}
-	if (start->transfer) {
+	if (start->transfer || start->lazy_step) {
 		load_cancel(start);
 		return;
 	}
@@ -216,6 +227,7 @@ void start_operation_release(struct operation *op)
 	struct start_operation *start = (struct start_operation *)op;
 
 	transfer_free(start->transfer);
+	paging_free(start->paging, &start->op.outcome);
 	domain_free(start->domain);
 	image_header_fini(&start->header);
 	close_p(&start->image_fd);

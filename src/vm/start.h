@@ -5,6 +5,8 @@
 #include "operation.h"
 #include "transfer.h"
 
+struct paging;
+
 struct start_operation {
 	struct operation op;
 	/* asked for */
@@ -22,6 +24,8 @@ struct start_operation {
 	bool probing;	 /* the emulator is being asked what it can do */
 	bool leasing;	 /* the child that becomes QEMU takes the leases */
 	struct transfer *transfer;
+	struct paging *paging;		 /* memory will come in later: until the VM has it */
+	bool lazy_step, lazy_agreed;	 /* the step "load" is at work on it; QEMU takes it so */
 	bool qemu_loaded, transfer_done; /* both ends of loading must agree */
 	bool loading_failed, checks_beside;
 	struct error qemu_failure; /* waits for what godwit-io finds */
@@ -39,7 +43,17 @@ enum step_result launch_configure(struct job *job, void *context, struct error *
 /* The last lines QEMU wrote in this run, " :"-joined, or "". Caller frees. */
 char *launch_log_tail(const struct start_operation *start);
 
+/* load-lazy.c: its devices alone, with a helper that serves memory from then on */
+/* Begin what need not wait for QEMU, and choose the way. */
+void lazy_load_prepare(struct start_operation *start);
+enum step_result lazy_load(struct start_operation *start);
+
 /* load.c: state from the image into the waiting QEMU */
+/* The step's end follows; -1: it does not. */
+int load_eagerly(struct start_operation *start, struct error *err);
+void load_qemu_gone(struct operation *op);
+/* Ends the step; a second failure is of no interest. */
+void load_failed(struct start_operation *start, const struct error *err);
 enum step_result load_image(struct job *job, void *context, struct error *err);
 void load_cancel(struct start_operation *start);
 void load_fill_info(const struct operation *op, struct vm_job_info *info);

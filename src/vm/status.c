@@ -10,7 +10,7 @@
 #include "disk.h"
 #include "file.h"
 #include "log.h"
-#include "vm-internal.h"
+#include "paging.h"
 
 #define STATUS_FILE    "status.json"
 #define STATUS_VERSION 1
@@ -44,7 +44,9 @@ int status_write_process(struct vm *vm, pid_t pid, uint64_t start_time, struct e
 		(int64_t)vm->status.state, "i:reason", (int64_t)vm->status.reason, "b:reboot_requested",
 		vm->reboot_requested, "s:lock_manager", lease_kind_name(vm->lease_kind), "u:leases",
 		(uint64_t)vm->n_leases, "b:leases_given", vm->leases_given, "s:lease_version",
-		vm->lease_version, "o:nodes", encode_nodes(vm->live), "s:domain", xml, NULL);
+		vm->lease_version, "b:restored_lazily", vm->restored_lazily, "s:restored_why",
+		vm->restored_why, "o:paging", paging_encode(vm->paging), "o:nodes", encode_nodes(vm->live),
+		"s:domain", xml, NULL);
 	_cleanup_free_ char *text = json_format(o);
 
 	return file_replace_volatile(vm->run_fd, STATUS_FILE, text, strlen(text), 0600, err);
@@ -103,6 +105,9 @@ static int decode(struct registry *r, json *o, const char *directory, struct vm 
 	vm->n_leases = (size_t)json_get_uint(o, "leases", 0);
 	vm->leases_given = json_get_bool(o, "leases_given", false);
 	replace_string(&vm->lease_version, json_get_string(o, "lease_version"));
+	vm->restored_lazily = json_get_bool(o, "restored_lazily", false);
+	replace_string(&vm->restored_why, json_get_string(o, "restored_why"));
+	vm->paging = paging_decode(vm, json_get(o, "paging"));
 	vm->reboot_requested = json_get_bool(o, "reboot_requested", false);
 	vm->status = (struct vm_status){
 		(int)json_get_int(o, "state", DOMAIN_NOSTATE), (int)json_get_int(o, "reason", 0)};

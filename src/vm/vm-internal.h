@@ -11,6 +11,7 @@
  * control.c   suspend, resume, reset, destroy ...     monitor.c   QEMU's events, the end    adopt.c  after a restart
  * status.c    how the next daemon finds a running VM  console.c, stats.c, native.c  what can be looked at
  * vm-lease.c  what a VM must hold to run              lease-loss.c  and when it is lost
+ * paging*.c   memory that comes in while the guest runs (paging.h)
  * plug.c      devices come and go, on disk            attach.c, detach.c, disk-lease.c  and in a running QEMU
  *
  * size: the numbers of libvirt's states and events, and two structs that every file of the room knows.
@@ -102,6 +103,7 @@ enum {
 enum { SHUTDOWN_FINISHED, SHUTDOWN_GUEST, SHUTDOWN_HOST };
 
 struct operation;
+struct paging;
 struct lease_work;
 struct lease_inquiry;
 
@@ -146,6 +148,10 @@ struct vm {
 	struct strv
 		found_devices; /* by alias, what an earlier daemon's QEMU has; adopt.c asks before it recovers its job */
 	struct strv unplugged; /* aliases of disks that are gone from QEMU and still in `live` (hotplug.h) */
+
+	struct paging *paging; /* restored lazily, and memory is still coming in; else NULL */
+	bool restored_lazily;  /* this run began so */
+	char *restored_why;    /* why it was restored eagerly; NULL: lazily, or booted */
 
 	/* vm-lease.h */
 	struct lease_set *leases; /* NULL when off, or started under another lock manager */

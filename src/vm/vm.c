@@ -10,6 +10,7 @@
 #include "file.h"
 #include "log.h"
 #include "operation.h"
+#include "paging.h"
 #include "resources.h"
 #include "vm-lease-internal.h"
 
@@ -79,6 +80,8 @@ static void vm_free(struct vm *vm)
 	sd_event_source_unref(vm->end_timer);
 	sd_event_source_disable_unref(vm->restart_timer);
 	vm_lease_cancel(vm);
+	vm_leave_paging(vm);
+	free(vm->restored_why);
 	lease_set_free(vm->leases);
 	free(vm->lease_version);
 	qmp_close(vm->qmp);
@@ -240,13 +243,15 @@ void vm_get_job_info(const struct vm *vm, bool completed, struct vm_job_info *re
 		return;
 	}
 	*ret = (struct vm_job_info){.operation = VM_JOB_NONE};
-	if (!op)
-		return;
-	ret->operation = op->type->kind;
-	ret->name = op->type->job.name;
-	ret->elapsed_ms = (clock_now() - op->started) / USEC_PER_MSEC;
-	if (op->type->fill_info)
-		op->type->fill_info(op, ret);
+	if (op) {
+		ret->operation = op->type->kind;
+		ret->name = op->type->job.name;
+		ret->elapsed_ms = (clock_now() - op->started) / USEC_PER_MSEC;
+		if (op->type->fill_info)
+			op->type->fill_info(op, ret);
+	} else if (vm->paging) {
+		paging_fill_job_info(vm->paging, ret);
+	}
 	if (ret->memory_total > ret->memory_processed)
 		ret->memory_remaining = ret->memory_total - ret->memory_processed;
 	if (ret->elapsed_ms)

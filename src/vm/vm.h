@@ -77,6 +77,18 @@ struct vm_job_info {
 	bool succeeded;
 };
 
+/* How this run of the VM came out of an image. Pointers are borrowed. */
+struct vm_restore_info {
+	bool lazily;
+	const char *why; /* eagerly, and why; NULL with `lazily` false: it was booted */
+	bool is_coming_in;
+	uint64_t memory_total, memory_in; /* bytes, while it is coming in */
+	const char *trouble;		  /* what keeps it from coming in; NULL nothing */
+};
+void vm_get_restore_info(const struct vm *vm, struct vm_restore_info *ret);
+/* Let what is still missing come in as fast as it can, whatever the guest says to it. */
+int vm_hurry_restore(struct vm *vm, struct error *err);
+
 void vm_get_job_info(const struct vm *vm, bool completed, struct vm_job_info *ret);
 int vm_abort_job(struct vm *vm, struct error *err);
 
