@@ -3,6 +3,7 @@
 #include "alloc.h"
 #include "commands.h"
 #include "frame.h"
+#include "own.h"
 #include "strv.h"
 
 static const char *mode_name(const struct rpc_lease *lease)

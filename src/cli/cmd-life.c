@@ -7,6 +7,7 @@
 #include "constants.h"
 #include "frame.h"
 #include "job-watch.h"
+#include "own.h"
 #include "strv.h"
 
 /* ---- from XML ---- */

@@ -6,6 +6,7 @@
 #include "editor.h"
 #include "frame.h"
 #include "job-watch.h"
+#include "own.h"
 #include "strv.h"
 #include "xml-filter.h"
 

@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "constants.h"
 #include "frame.h"
+#include "own.h"
 #include "strv.h"
 #include "xml-filter.h"
 

@@ -3,6 +3,7 @@
 #include "alloc.h"
 #include "call.h"
 #include "dispatch.h"
+#include "own.h"
 #include "vm-lease.h"
 
 /* Borrows from the VM; free leases_val. */

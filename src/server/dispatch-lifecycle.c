@@ -3,6 +3,7 @@
 #include "call.h"
 #include "constants.h"
 #include "dispatch.h"
+#include "own.h"
 #include "session.h"
 
 /* ---- definitions ---- */

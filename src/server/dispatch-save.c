@@ -4,6 +4,7 @@
 #include "constants.h"
 #include "dispatch.h"
 #include "job-params.h"
+#include "own.h"
 #include "session.h"
 #include "strv.h"
 

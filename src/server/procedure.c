@@ -6,6 +6,7 @@
 
 #include "alloc.h"
 #include "dispatch.h"
+#include "own.h"
 #include "strv.h"
 
 #define ARGS(type)				     sizeof(type), (xdrproc_t)xdr_##type

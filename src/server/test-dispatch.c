@@ -6,6 +6,7 @@
 #include "constants.h"
 #include "event.h"
 #include "fake-vm.h"
+#include "own.h"
 #include "registry.h"
 #include "strv.h"
 #include "tap.h"
