@@ -11,6 +11,8 @@
  * STARTING may also end in PAUSED (start --paused). Which operation is allowed in which state is a table in
  * vm.c. Operations are asynchronous: they return -1 with *err when refused at once (done is not called), and otherwise
  * call done exactly once, later, from the loop.
+ *
+ * size: all that can be done with a VM, and asked of it, by other rooms.
  */
 #pragma once
 
