@@ -125,6 +125,18 @@ static int compare(const void *a, const void *b)
 	return x->page < y->page ? -1 : x->page > y->page;
 }
 
+/* Returns how many there are when each is there once. */
+static size_t sort_pages(struct page_ref *pages, size_t n)
+{
+	size_t kept = 0;
+
+	qsort(pages, n, sizeof(*pages), compare);
+	for (size_t i = 0; i < n; i++)
+		if (kept == 0 || compare(&pages[kept - 1], &pages[i]) != 0)
+			pages[kept++] = pages[i];
+	return kept;
+}
+
 static void add_number(struct buf *b, uint64_t v)
 {
 	do {
@@ -174,10 +186,10 @@ static void encode(struct buf *b, const struct ram_block *blocks, uint8_t genera
 	const struct page_ref *pages, size_t n)
 {
 	_cleanup_free_ struct page_ref *sorted = xmemdup(pages, n * sizeof(*pages));
-	const struct page_ref *p = sorted, *end = sorted + n;
+	const struct page_ref *p = sorted, *end;
 	uint8_t sum[HOT_SUM_SIZE];
 
-	qsort(sorted, n, sizeof(*sorted), compare);
+	end = sorted + sort_pages(sorted, n);
 	buf_clear(b);
 	buf_add(b, HOT_MAGIC, 4);
 	buf_add(b, &generation, 1);
@@ -192,14 +204,14 @@ static void merge(struct hot_list *next, const struct hot_list *asked, const str
 {
 	_cleanup_free_ struct page_ref *sorted =
 		xmemdup(asked->pages.items, asked->pages.n * sizeof(struct page_ref));
+	size_t n = sort_pages(sorted, asked->pages.n);
 
 	next->generation = (uint8_t)(before->generation + 1);
 	VEC_FOREACH (p, &asked->pages)
 		VEC_ADD(&next->pages, p);
-	qsort(sorted, asked->pages.n, sizeof(*sorted), compare);
 	VEC_FOREACH (p, &before->pages)
 		if ((p.page + p.block) % HOT_TURNS != next->generation % HOT_TURNS &&
-			!bsearch(&p, sorted, asked->pages.n, sizeof(*sorted), compare))
+			!bsearch(&p, sorted, n, sizeof(*sorted), compare))
 			VEC_ADD(&next->pages, p);
 }
 

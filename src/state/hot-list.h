@@ -30,7 +30,7 @@ void hot_list_fini(struct hot_list *l);
 void hot_list_read(int fd, const struct ram_block *blocks, unsigned n_blocks, struct hot_list *ret);
 
 /*
- * Make the next list from the pages asked for this time (in the order of asking, each once) and those that were sent unasked
+ * Make the next list from the pages asked for this time (in the order of asking) and those that were sent unasked
  * because they stood in `before`: whether those were needed nobody can see, so each restore one in sixteen of them, always others, must
  * be asked for again to stay. Fewer than all when they do not fit; then the first ones asked for stay. Failure to store is none.
  */

@@ -151,8 +151,8 @@ int page_index_walk(struct checked_file *f, struct page_index *ret, struct error
 			break;
 		at += n;
 	}
-	if (r == 0)
-		r = page_index_builder_finish(b, ret, err);
+	if (r == 0 && page_index_builder_finish(b, ret, err) < 0)
+		r = error_prefix(err, "image %s", checked_file_name(f));
 	page_index_builder_free(b);
 	return r;
 }
