@@ -45,6 +45,10 @@ bool image_mark_find(const uint8_t header[IMAGE_HEADER_SIZE], struct image_layou
 int image_open(int fd, const char *name, struct image_layout *ret, struct trailer *ret_trailer,
 	bool *header_altered, struct error *err);
 
+/* XML and cookie, and what the layout says; `has_trailer` is left alone. Nothing is compared. */
+int image_read_region(
+	int fd, const char *name, const struct image_layout *l, struct image_header *ret, struct error *err);
+
 /* Header, XML, cookie and padding as they stand in the file; owned by the caller. */
 uint8_t *image_region_format(const struct image_layout *l, const char *xml, const char *cookie);
 

@@ -309,7 +309,7 @@ static int parse_region(const uint8_t *region, const struct image_layout *l, con
 	return 0;
 }
 
-static int read_header(
+int image_read_region(
 	int fd, const char *name, const struct image_layout *l, struct image_header *ret, struct error *err)
 {
 	_cleanup_free_ uint8_t *region = NULL;
@@ -329,7 +329,7 @@ static int read_image(
 	*ret = (struct image_header){0};
 	if (image_open(fd, name, &l, &t, ret_altered, err) < 0)
 		return -1;
-	r = read_header(fd, name, &l, ret, err);
+	r = image_read_region(fd, name, &l, ret, err);
 	ret->has_trailer = t.stream_offset != 0;
 	trailer_fini(&t);
 	if (r < 0)
@@ -389,7 +389,7 @@ static int rewrite(int fd, const char *name, struct image_layout *l, struct trai
 	if (!l->complete)
 		return error_set(err, ERROR_OPERATION_INVALID,
 			"image %s is incomplete: its save did not finish", name);
-	if (read_header(fd, name, l, &old, err) < 0)
+	if (image_read_region(fd, name, l, &old, err) < 0)
 		return -1;
 	need = strlen(xml) + 1 + (old.cookie ? strlen(old.cookie) + 1 : 0);
 	if (need > l->data_len)
