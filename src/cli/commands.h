@@ -36,6 +36,11 @@ int cmd_managedsave_dumpxml(struct cli *cli, const struct arguments *args, struc
 int cmd_managedsave_define(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_managedsave_edit(struct cli *cli, const struct arguments *args, struct error *err);
 
+/* cmd-image.c */
+int cmd_image_info(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_image_verify(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_image_convert(struct cli *cli, const struct arguments *args, struct error *err);
+
 /* cmd-job.c */
 int cmd_domjobinfo(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_domjobabort(struct cli *cli, const struct arguments *args, struct error *err);

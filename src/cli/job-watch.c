@@ -43,7 +43,7 @@ bool job_watch_wanted(const struct cli *cli, bool verbose)
 	return verbose || (!cli->quiet && !cli->json && isatty(STDERR_FILENO));
 }
 
-static unsigned terminal_columns(void)
+unsigned terminal_columns(void)
 {
 	struct winsize size = {0};
 

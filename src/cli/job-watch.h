@@ -21,3 +21,5 @@ int job_watch_run(struct cli *cli, const struct job_watch *w, struct error *err)
 
 /* Should a bar be shown: asked for, or standard error is a terminal and nobody wants quiet? */
 bool job_watch_wanted(const struct cli *cli, bool verbose);
+/* Characters that fit on a line of standard error. */
+unsigned terminal_columns(void);

@@ -132,6 +132,13 @@ static const struct option_spec image_define_options[] = {
 	WORD("file", "file a VM was saved to"), WORD("xml", "file with the new XML"), SAVED_AS, END};
 static const struct option_spec image_edit_options[] = {
 	WORD("file", "file a VM was saved to"), SAVED_AS, END};
+static const struct option_spec image_info_options[] = {WORD("file", "saved file"), END};
+static const struct option_spec image_convert_options[] = {
+	WORD("source", "saved file"),
+	WORD("target", "file to write; it must not be there yet"),
+	TEXT("format", "raw, zstd or sparse; the source's own if not given"),
+	END,
+};
 static const struct option_spec jobinfo_options[] = {
 	DOMAIN,
 	FLAG("completed", "of the last job that is over"),
@@ -485,6 +492,20 @@ const struct command commands[] = {
 		cmd_save_image_define, 0},
 	{"save-image-edit", GROUP_SAVE, "edit the XML in a saved file", NULL, image_edit_options,
 		cmd_save_image_edit, 0},
+	{"image-info", GROUP_SAVE, "show what a saved file is",
+		"Also 'image info'. Needs no daemon. Who wrote it, which VM is in it, whether it is whole as "
+		"far as "
+		"that can be seen without reading it all, and how it can be restored.",
+		image_info_options, cmd_image_info, JSON},
+	{"image-verify", GROUP_SAVE, "read a saved file and compare it with its checksums",
+		"Also 'image verify'. Needs no daemon. A file that libvirt wrote has no checksums; then what "
+		"can be checked is, and said.",
+		image_info_options, cmd_image_verify, JSON},
+	{"image-convert", GROUP_SAVE, "write a saved file in another format",
+		"Also 'image convert'. Needs no daemon. The source is checked on the way and stays; the "
+		"target has "
+		"checksums, whoever wrote the source.",
+		image_convert_options, cmd_image_convert, JSON},
 	{"domjobinfo", GROUP_SAVE, "show how far a VM's job is", NULL, jobinfo_options, cmd_domjobinfo, JSON},
 	{"domjobabort", GROUP_SAVE, "stop a VM's job", "The VM is then as it was before the job.",
 		jobabort_options, cmd_domjobabort, 0},
