@@ -17,7 +17,7 @@
 #include "page-serving.h"
 
 #define POLL_US	    500
-#define BLIND_POLLS 400 /* where the thread cannot be seen: 200 ms without anything unread */
+#define BLIND_POLLS 400 /* 200 ms */
 
 /* QEMU's names for it: since 9.1, and before. */
 static const char *const preempt_threads[] = {"mig/dst/preempt", "fault-fast"};
@@ -29,10 +29,11 @@ static void sleep_us(uint64_t us)
 	nanosleep(&t, NULL);
 }
 
-static bool is_preempt_thread(int tasks, const char *task)
+/* `task` is "/proc/PID/task/TID". */
+static bool is_preempt_thread(const char *task)
 {
 	_cleanup_free_ char *path = xasprintf("%s/comm", task);
-	_cleanup_close_ int fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char name[32] = "";
 	ssize_t n = fd >= 0 ? read_full(fd, name, sizeof(name) - 1) : -1;
 
@@ -45,19 +46,22 @@ static bool is_preempt_thread(int tasks, const char *task)
 	return false;
 }
 
-/* Does the process have such a thread? Also false when nothing can be seen of it. */
-static bool has_preempt_thread(pid_t pid)
+/* The path of that thread of the process, the caller's; NULL: none can be seen, as with a QEMU that does not name its threads. */
+static char *find_preempt_thread(pid_t pid)
 {
 	_cleanup_free_ char *path = xasprintf("/proc/%d/task", (int)pid);
 	DIR *tasks = opendir(path);
 	const struct dirent *entry;
-	bool found = false;
+	char *found = NULL;
 
-	if (!tasks)
-		return false;
-	while (!found && (entry = readdir(tasks)))
-		found = entry->d_name[0] != '.' && is_preempt_thread(dirfd(tasks), entry->d_name);
-	closedir(tasks);
+	while (tasks && !found && (entry = readdir(tasks))) {
+		_cleanup_free_ char *task = xasprintf("%s/%s", path, entry->d_name);
+
+		if (entry->d_name[0] != '.' && is_preempt_thread(task))
+			found = TAKE_PTR(task);
+	}
+	if (tasks)
+		closedir(tasks);
 	return found;
 }
 
@@ -77,11 +81,21 @@ static int unread_bytes(int fd)
 	return ioctl(fd, SIOCOUTQ, &n) == 0 ? n : 0;
 }
 
+/* Where the thread cannot be seen: until the socket has been empty for a while that is long for a page. */
+static void wait_blindly(struct page_server *s)
+{
+	for (unsigned quiet = 0; quiet < BLIND_POLLS && serving_look(s, NULL); quiet++) {
+		if (unread_bytes(s->connection.urgent_fd) > 0)
+			quiet = 0;
+		sleep_us(POLL_US);
+	}
+}
+
 static int end_urgent(struct page_server *s, struct error *err)
 {
 	struct serving_connection *c = &s->connection;
 	pid_t pid = peer_of(c->main_fd);
-	bool seen = pid > 0 && has_preempt_thread(pid);
+	_cleanup_free_ char *thread = pid > 0 ? find_preempt_thread(pid) : NULL;
 	uint8_t eos[8];
 	int r;
 
@@ -92,16 +106,11 @@ static int end_urgent(struct page_server *s, struct error *err)
 	pthread_mutex_unlock(&c->urgent_lock);
 	if (r < 0)
 		return -1;
-	if (seen) {
-		while (serving_look(s, NULL) && has_preempt_thread(pid))
+	if (thread)
+		while (serving_look(s, NULL) && is_preempt_thread(thread))
 			sleep_us(POLL_US);
-		return serving_look(s, NULL) ? 0 : -1;
-	}
-	for (unsigned quiet = 0; quiet < BLIND_POLLS && serving_look(s, NULL); quiet++) {
-		if (unread_bytes(c->urgent_fd) > 0)
-			quiet = 0;
-		sleep_us(POLL_US);
-	}
+	else
+		wait_blindly(s);
 	return serving_look(s, NULL) ? 0 : -1;
 }
 
