@@ -318,6 +318,30 @@ static int run_fault(const char *value, bool three)
 	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* In a child: what is asked for is read once. 1: held, 0: not; `there`: the path exists. */
+static int run_held(const char *name, const char *asked, bool there)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0) {
+		_cleanup_free_ char *value = xasprintf("%s=hold:%s", asked, there ? "/" : "/nonexistent");
+
+		setenv("GODWIT_FAULT", value, 1);
+		fault_point("a-place"); /* of that name, but not to be killed at */
+		_exit(fault_held(name));
+	}
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_fault_held(void)
+{
+	is_int(run_held("a-place", "a-place", true), 1, "fault: held while the path exists");
+	is_int(run_held("a-place", "a-place", false), 0, "fault: and no longer");
+	is_int(run_held("a-place", "a-plac", true), 0, "fault: another place is not held");
+}
+
 static void test_fault(void)
 {
 	is_int(run_fault("a-place", false), -SIGKILL, "fault: killed at the place");
@@ -380,6 +404,7 @@ int main(void)
 		return 1;
 	dir = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	test_fault(); /* first: the environment is read once */
+	test_fault_held();
 	test_vec();
 	test_buf();
 	test_error();
