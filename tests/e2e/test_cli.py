@@ -388,6 +388,7 @@ class Beyond(CommandTest):
                  "domifstat": None, "ttyconsole": ["vm"], "event": ["--list"], "qemu-monitor-event": None,
                  "qemu-monitor-command": ["vm", '{"execute":"query-name"}'], "cpu-models": ["x86_64"],
                  "domname": ["1"], "domstats": []}
+        words.update(dict.fromkeys(("image-info", "image-verify", "image-convert")))  # files: test_image.py
         tried = 0
         for command in run_plain(GODWIT, "help", "--complete").stdout.split():
             text = run_plain(GODWIT, "help", command).stdout
