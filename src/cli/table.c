@@ -445,8 +445,8 @@ static const struct option_spec help_options[] = {
 const struct command commands[] = {
 	{"start", GROUP_START, "start a VM, from its managed save if it has one",
 		"A VM that was put down with managedsave goes on where it was, and the managed save is "
-		"removed then. --force-boot "
-		"boots it afresh instead.",
+		"removed then. --force-boot boots it afresh instead. A managed save whose disks were written "
+		"since is refused: --force goes on nevertheless.",
 		start_options, cmd_start, 0},
 	{"create", GROUP_START, "start a VM from XML without keeping a definition",
 		"The VM is gone when it ends, unless it is defined meanwhile.", create_options, cmd_create,
@@ -473,8 +473,10 @@ const struct command commands[] = {
 		"whose memory is "
 		"still coming in runs on until it has all of it.",
 		save_options, cmd_save, 0},
-	{"restore", GROUP_SAVE, "pick a VM up from a file", "The file stays.", restore_options, cmd_restore,
-		0},
+	{"restore", GROUP_SAVE, "pick a VM up from a file",
+		"The file stays, and is refused once its disks were written since: --force goes on "
+		"nevertheless.",
+		restore_options, cmd_restore, 0},
 	{"managedsave", GROUP_SAVE, "put a VM down where its next start finds it",
 		"Like save, but the daemon keeps the file. Ctrl-C stops saving: the VM then runs on.",
 		managedsave_options, cmd_managedsave, 0},

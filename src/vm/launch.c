@@ -312,7 +312,7 @@ static void monitor_ready(struct operation *op)
 	operation_step_done(op, NULL);
 }
 
-static void monitor_gone(struct operation *op)
+void launch_gone(struct operation *op)
 {
 	struct start_operation *start = (struct start_operation *)op;
 	_cleanup_free_ char *tail = launch_log_tail(start);
@@ -331,7 +331,7 @@ enum step_result launch_monitor(struct job *job, void *context, struct error *er
 	if (vm_connect_monitor(start->op.vm, err) < 0)
 		return STEP_FAILED;
 	start->op.on_monitor = monitor_ready;
-	start->op.on_gone = monitor_gone;
+	start->op.on_gone = launch_gone;
 	return STEP_WAIT;
 }
 

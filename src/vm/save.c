@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+#include "disk-check.h"
 #include "file.h"
 #include "log.h"
 #include "monitor.h"
@@ -85,6 +86,7 @@ static void fail(struct save_operation *save, const struct error *err)
 	save->op.on_migration = NULL;
 	if (save->op.vm->qmp)
 		qmp_forget(save->op.vm->qmp, &save->op);
+	disk_check_end(&save->looker);
 	operation_step_done(&save->op, err);
 }
 
@@ -310,7 +312,7 @@ static enum step_result sync_image(struct job *job, void *context, struct error 
 	struct save_operation *save = context;
 
 	vm_give_hot_list(save->op.vm, save->file_fd);
-	transfer_commit(save->transfer, NULL);
+	transfer_commit(save->transfer, save->disks);
 	return STEP_WAIT;
 }
 
@@ -371,12 +373,13 @@ static enum step_result kill_qemu(struct job *job, void *context, struct error *
 static const struct job_step save_steps[] = {
 	{"stop-cpus", stop_cpus, resume_cpus},
 	{"stream", stream, drop_stream},
+	{"note-disks", save_note_disks, NULL},
 	{"sync", sync_image, NULL},
 	{"publish", publish, NULL},
 	{"kill-qemu", kill_qemu, NULL},
 };
 
-enum { SAVE_COMMIT = 3 };
+enum { SAVE_COMMIT = 4 };
 
 static void cancel(struct job *job, void *context)
 {
@@ -442,9 +445,11 @@ static void release(struct operation *op)
 	transfer_free(save->transfer);
 	close_p(&save->file_fd);
 	close_p(&save->stream_fd);
+	disk_check_end(&save->looker);
 	free(save->path);
 	free(save->partial);
 	free(save->xml);
+	free(save->disks);
 }
 
 const struct operation_type save_operation_type = {

@@ -19,6 +19,8 @@ struct save_operation {
 	bool awaits_memory; /* of a lazy restore, before it begins */
 	int stream_fd;	    /* our end for QEMU, until it has it */
 	struct transfer *transfer;
+	struct process *looker; /* takes the note of the disks */
+	char *disks;		/* it */
 	bool qemu_done, transfer_streamed;
 	struct error broken_off; /* godwit-io lost QEMU; QEMU is being asked why */
 	sd_event_source *timer;

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+#include "disk-check.h"
 #include "file.h"
 #include "monitor.h"
 #include "paging.h"
@@ -152,6 +153,7 @@ static const struct job_step start_steps[] = {
 static const struct job_step restore_steps[] = {
 	{"prepare", launch_prepare, launch_unprepare},
 	{"spawn", launch_spawn, launch_kill},
+	{"check-disks", start_check_disks, NULL},
 	{"monitor", launch_monitor, NULL},
 	{"load", load_image, NULL},
 	{"configure", launch_configure, NULL},
@@ -162,6 +164,7 @@ static const struct job_step restore_steps[] = {
 static const struct job_step start_managed_steps[] = {
 	{"prepare", launch_prepare, launch_unprepare},
 	{"spawn", launch_spawn, launch_kill},
+	{"check-disks", start_check_disks, NULL},
 	{"monitor", launch_monitor, NULL},
 	{"load", load_image, NULL},
 	{"configure", launch_configure, NULL},
@@ -170,13 +173,14 @@ static const struct job_step start_managed_steps[] = {
 	{"remove-image", remove_claimed_image, NULL},
 };
 
-enum { START_COMMIT = 4, RESTORE_COMMIT = 5, START_MANAGED_COMMIT = 5 };
+enum { START_COMMIT = 4, RESTORE_COMMIT = 6, START_MANAGED_COMMIT = 6 };
 
 static void cancel(struct job *job, void *context)
 {
 	struct start_operation *start = context;
 	struct error err = ERROR_INIT;
 
+	disk_check_end(&start->looker);
 	if (start->probing)
 		return; /* a moment; the engine turns back behind it */
 	if (start->leasing) {
@@ -226,6 +230,7 @@ void start_operation_release(struct operation *op)
 {
 	struct start_operation *start = (struct start_operation *)op;
 
+	disk_check_end(&start->looker);
 	transfer_free(start->transfer);
 	paging_free(start->paging, &start->op.outcome);
 	domain_free(start->domain);
@@ -233,6 +238,7 @@ void start_operation_release(struct operation *op)
 	close_p(&start->image_fd);
 	close_p(&start->monitor_fd);
 	free(start->image_path);
+	free(start->disks);
 }
 
 /* clang-format off */

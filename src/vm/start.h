@@ -30,6 +30,8 @@ struct start_operation {
 	bool loading_failed, checks_beside;
 	struct error qemu_failure; /* waits for what godwit-io finds */
 	unsigned pending;	   /* replies the step "configure" waits for */
+	char *disks;		   /* the image's note of its disks; NULL: none */
+	struct process *looker;	   /* compares it with the disks */
 };
 
 /* launch.c: from definition to a QEMU that answers */
@@ -39,6 +41,9 @@ enum step_result launch_spawn(struct job *job, void *context, struct error *err)
 enum step_result launch_kill(struct job *job, void *context, struct error *err);
 enum step_result launch_monitor(struct job *job, void *context, struct error *err);
 enum step_result launch_configure(struct job *job, void *context, struct error *err);
+
+/* For op->on_gone: QEMU ended, what it said in its log is why the step failed. */
+void launch_gone(struct operation *op);
 
 /* The last lines QEMU wrote in this run, " :"-joined, or "". Caller frees. */
 char *launch_log_tail(const struct start_operation *start);

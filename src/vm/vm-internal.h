@@ -7,6 +7,7 @@
  * operation.c a VM's one job: engine, journal, done   launch.c    from definition to answering monitor
  * resources.c what a VM takes of the host             tpm-emulator.c  its software TPM
  * start.c     the tables of starting                  restore.c   from a file, create   load.c  state into QEMU
+ * disk-check.c  does a saved state fit its disks      disk-look.c, disk-note.c  what is known of them
  * save-verb.c what is asked of a save                 save.c      the save              managed.c  images as documents
  * control.c   suspend, resume, reset, destroy ...     monitor.c   QEMU's events, the end    adopt.c  after a restart
  * status.c    how the next daemon finds a running VM  console.c, stats.c, native.c  what can be looked at
