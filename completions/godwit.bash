@@ -3,7 +3,7 @@
 
 _godwit() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-	local program=${COMP_WORDS[0]} command= connection=() i
+	local program=${COMP_WORDS[0]} command= connection=() parted=() i
 
 	# the program's own options come first; what they take is no command
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -16,8 +16,25 @@ _godwit() {
 	done
 	case $prev in
 	--socket | --file | --xml) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+	--image-format) COMPREPLY=($(compgen -W "raw zstd sparse" -- "$cur")); return ;;
 	--root) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
 	esac
+	# "image info" is image-info: behind "image" come the words that such names end in
+	if [[ -n $command && $cur != -* ]] && ((i + 1 == COMP_CWORD)); then
+		parted=($("$program" help --complete 2>/dev/null))
+		if [[ " ${parted[*]} " != *" $command "* && " ${parted[*]} " == *" $command-"* ]]; then
+			parted=($(compgen -W "${parted[*]}" -- "$command-$cur"))
+			COMPREPLY=("${parted[@]#"$command-"}")
+			return
+		fi
+	fi
+	if ((i + 1 < COMP_CWORD)) && "$program" help "$command-${COMP_WORDS[i + 1]}" &>/dev/null; then
+		command+=-${COMP_WORDS[++i]}
+	fi
+	if [[ $command == image-convert && $prev == --format ]]; then
+		COMPREPLY=($(compgen -W "raw zstd sparse" -- "$cur"))
+		return
+	fi
 	if [[ -z $command ]]; then
 		if [[ $cur == -* ]]; then
 			COMPREPLY=($(compgen -W "--connect --socket --root --readonly --quiet --timeout --help --version" -- "$cur"))

@@ -194,6 +194,10 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.complete("help", "vncd"), ["vncdisplay"])
         self.assertIn("--json", self.complete("list", "--"))
         self.assertEqual(self.complete("--root", "/nonexistent", "start", "x"), [])
+        self.assertEqual(self.complete("image", "conv"), ["convert"])
+        self.assertEqual(self.complete("image", "convert", "--for"), ["--format"])
+        self.assertEqual(self.complete("image", "convert", "--format", "z"), ["zstd"])
+        self.assertEqual(self.complete("lease", "l"), ["list", "lost"])
 
 
 XML = """<domain type='qemu'><name>{name}</name><title>A title</title><description>words about it</description>
