@@ -212,6 +212,36 @@ int file_remove(int dirfd, const char *name, bool durable, struct error *err)
 	return 0;
 }
 
+/* Where a file system cannot rename without replacing (NFS), a second name does, and the first goes. */
+static int rename_to_free(const char *from, const char *to)
+{
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL)
+		return -1;
+	return linkat(AT_FDCWD, from, AT_FDCWD, to, 0) < 0 ? -1 : unlink(from);
+}
+
+static int sync_parent(const char *path, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *parent =
+		slash ? xstrndup(path, slash == path ? 1 : (size_t)(slash - path)) : xstrdup(".");
+	_cleanup_close_ int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || fsync(fd) < 0 ? error_errno(err, errno, "sync %s", parent) : 0;
+}
+
+int file_rename(const char *from, const char *to, bool replace, struct error *err)
+{
+	if ((replace ? rename(from, to) : rename_to_free(from, to)) < 0) {
+		if (errno == EEXIST)
+			return error_set(err, ERROR_EXISTS, "%s is there already", to);
+		return error_errno(err, errno, "rename %s to %s", from, to);
+	}
+	return sync_parent(to, err);
+}
+
 bool file_exists(int dirfd, const char *name)
 {
 	struct stat st;

@@ -25,6 +25,12 @@ int file_read(int dirfd, const char *name, size_t max, char **ret_data, size_t *
 /* Remove; not there is success. `durable` also syncs the directory. */
 int file_remove(int dirfd, const char *name, bool durable, struct error *err);
 
+/*
+ * Give a file another path of the same file system, durably; what it holds must be synced before. ERROR_EXISTS when `to` is
+ * there, unless `replace`.
+ */
+int file_rename(const char *from, const char *to, bool replace, struct error *err);
+
 bool file_exists(int dirfd, const char *name);
 
 /* mkdir -p with `mode`, then open. The last component is not followed when it is a symlink. */

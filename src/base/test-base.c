@@ -243,6 +243,24 @@ static void test_json(void)
 		"json: pack");
 }
 
+static void test_rename(int dir)
+{
+	_cleanup_free_ char *a = xasprintf("/proc/self/fd/%d/a", dir),
+			    *b = xasprintf("/proc/self/fd/%d/b", dir);
+	_cleanup_free_ char *data = NULL;
+	struct error err = ERROR_INIT;
+
+	ok(file_replace(dir, "a", "new", 3, 0600, &err) == 0 &&
+			file_replace(dir, "b", "old", 3, 0600, &err) == 0,
+		"file: two of them");
+	ok(file_rename(a, b, false, &err) < 0 && err.code == ERROR_EXISTS && file_exists(dir, "a"),
+		"file: a rename that would replace");
+	ok(file_rename(a, b, true, &err) == 0 && !file_exists(dir, "a"), "file: one that shall");
+	ok(file_read(dir, "b", 3, &data, NULL, &err) == 0 && strcmp(data, "new") == 0, "file: replaced");
+	ok(file_rename(b, a, false, &err) == 0 && file_exists(dir, "a"), "file: one to a free name");
+	ok(file_rename(b, a, false, &err) < 0 && err.errnum == ENOENT, "file: what is not there");
+}
+
 static void test_files(int dir)
 {
 	struct error err = ERROR_INIT;
@@ -413,6 +431,7 @@ int main(void)
 	test_json();
 	test_list();
 	test_files(dir);
+	test_rename(dir);
 	test_dir_path(base);
 	test_log(dir);
 	ok(clock_now() > 0 && clock_wall() > 1600000000ull * USEC_PER_SEC, "clock: plausible");
