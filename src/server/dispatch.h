@@ -159,6 +159,9 @@ void handle_lease_list(struct call *call);
 void handle_lease_show(struct call *call);
 void handle_lease_lost(struct call *call);
 
+/* ---- dispatch-paths.c ---- */
+void handle_paths(struct call *call);
+
 /* ---- dispatch-empty.c ---- */
 void handle_nothing(struct call *call);
 void handle_no_network(struct call *call);
