@@ -83,7 +83,7 @@ static void show_rtc_change(struct listener *l, const char *type, const void *me
 static void show_watchdog(struct listener *l, const char *type, const void *message)
 {
 	const struct rpc_event_watchdog *m = message;
-	const char *action = watchdog_action_name(m->action);
+	const char *action = watchdog_outcome_name(m->action);
 
 	print_event(l, type, &m->dom, action, json_pack("s:action", action, NULL));
 }

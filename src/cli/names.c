@@ -89,7 +89,7 @@ const char *lifecycle_detail_name(int event, int detail)
 	return name_in(details, ARRAY_SIZE(details), event, detail, "unknown");
 }
 
-const char *watchdog_action_name(int action)
+const char *watchdog_outcome_name(int action)
 {
 	static const struct name_list actions =
 		NAMES("none", "pause", "reset", "poweroff", "shutdown", "debug", "inject-nmi");

@@ -7,7 +7,7 @@ const char *domain_reason_name(int state, int reason);
 const char *vcpu_state_name(int state);
 const char *lifecycle_event_name(int event);
 const char *lifecycle_detail_name(int event, int detail);
-const char *watchdog_action_name(int action);
+const char *watchdog_outcome_name(int action);
 const char *io_error_action_name(int action);
 const char *graphics_phase_name(int phase);
 const char *graphics_family_name(int family);
