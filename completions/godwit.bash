@@ -18,6 +18,7 @@ _godwit() {
 	--socket | --file | --xml) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	--image-format) COMPREPLY=($(compgen -W "raw zstd sparse" -- "$cur")); return ;;
 	--root) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
+	--root | --disk-dir) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
 	esac
 	# "image info" is image-info: behind "image" come the words that such names end in
 	if [[ -n $command && $cur != -* ]] && ((i + 1 == COMP_CWORD)); then

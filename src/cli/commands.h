@@ -115,6 +115,10 @@ int cmd_nodememstats(struct cli *cli, const struct arguments *args, struct error
 int cmd_nodecpustats(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_freecell(struct cli *cli, const struct arguments *args, struct error *err);
 
+/* cmd-export.c, cmd-import.c */
+int cmd_image_export(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_image_import(struct cli *cli, const struct arguments *args, struct error *err);
+
 /* cmd-monitor.c */
 int cmd_qemu_monitor_command(struct cli *cli, const struct arguments *args, struct error *err);
 

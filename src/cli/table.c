@@ -139,6 +139,22 @@ static const struct option_spec image_convert_options[] = {
 	TEXT("format", "raw, zstd or sparse; the source's own if not given"),
 	END,
 };
+static const struct option_spec image_export_options[] = {
+	WORD("saved", "name, id or UUID of a VM with a managed save, or a file a VM was saved to"),
+	WORD("target", "file to be written, or '-': standard output"),
+	FLAG("disks", "with its disks"),
+	FLAG("resume", "go on with a file that was cut"),
+	TEXT("resume-from", "go on with an import that was cut, as its --partial says"),
+	END,
+};
+static const struct option_spec image_import_options[] = {
+	MAY_WORD("source", "file, or '-': standard input"),
+	TEXT("disk-dir", "directory for its disks; otherwise where they were"),
+	FLAG("resume", "go on with an import that was cut"),
+	TEXT("partial", "print how far an import of this VM came that was cut"),
+	TEXT("discard-partial", "throw away what came of an import of this VM that was cut"),
+	END,
+};
 static const struct option_spec jobinfo_options[] = {
 	DOMAIN,
 	FLAG("completed", "of the last job that is over"),
@@ -508,6 +524,18 @@ const struct command commands[] = {
 		"target has "
 		"checksums, whoever wrote the source.",
 		image_convert_options, cmd_image_convert, JSON},
+	{"image-export", GROUP_SAVE, "carry a saved VM away, in one file",
+		"Also 'image export'. Definition and state of a VM that has a managed save, or of a saved "
+		"file, "
+		"and with --disks "
+		"its disks, as one bundle that 'image import' brings in on another host.",
+		image_export_options, cmd_image_export, 0},
+	{"image-import", GROUP_SAVE, "bring in a saved VM that was carried away",
+		"Also 'image import'. The VM is there when all of it has come and is what was exported; "
+		"start "
+		"resumes it. What was cut "
+		"stays for --resume.",
+		image_import_options, cmd_image_import, 0},
 	{"domjobinfo", GROUP_SAVE, "show how far a VM's job is", NULL, jobinfo_options, cmd_domjobinfo, JSON},
 	{"domjobabort", GROUP_SAVE, "stop a VM's job", "The VM is then as it was before the job.",
 		jobabort_options, cmd_domjobabort, 0},

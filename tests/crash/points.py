@@ -60,7 +60,12 @@ def moments():
     return re.findall(r'\bfault\(job, "(\w+)"\)', (TREE / "src/job/job.c").read_text())
 
 
-def others():
-    """Points that belong to no job."""
-    return sorted(name for path, text in read_sources().items() if path.parent.name != "base"
+def of(*folders):
+    """Points in the sources of these folders that belong to no job."""
+    return sorted(name for path, text in read_sources().items() if path.parent.name in folders
                   for name in re.findall(r'\bfault_point\("([^"]+)"\)', text))
+
+
+def others():
+    """Points of the daemon that belong to no job. The command has its own, which tests/e2e/test_bundle.py tries."""
+    return of(*({path.parent.name for path in read_sources()} - {"base", "cli"}))
