@@ -17,7 +17,6 @@ _godwit() {
 	case $prev in
 	--socket | --file | --xml) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	--image-format) COMPREPLY=($(compgen -W "raw zstd sparse" -- "$cur")); return ;;
-	--root) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
 	--root | --disk-dir) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;
 	esac
 	# "image info" is image-info: behind "image" come the words that such names end in
