@@ -167,16 +167,17 @@ static void on_lost(struct pager *pager, void *userdata)
 
 static void on_done(struct pager *pager, const struct error *err, void *userdata)
 {
+	struct error why = err ? *err : (struct error)ERROR_INIT; /* it is the pager's */
 	struct paging *p = userdata;
 
 	pager_free(p->pager);
 	p->pager = NULL;
-	if (!err)
+	if (why.code == ERROR_NONE)
 		paging_finish(p);
 	else if (p->state == PAGING_LOADING)
-		lazy_load_servable(p, err);
+		lazy_load_servable(p, &why);
 	else
-		paging_broken(p, err);
+		paging_broken(p, &why);
 }
 
 const struct pager_ops paging_pager_ops = {.servable = on_servable,
