@@ -60,6 +60,13 @@ static int find_block(const struct ram_block *blocks, unsigned n_blocks, const c
 	return -1;
 }
 
+/* As much of the run as lies in a block of `end` pages, and fits. */
+static void add_run(struct hot_list *ret, unsigned block, uint64_t page, uint64_t run, uint64_t end)
+{
+	for (; run > 0 && page < end && ret->pages.n < HOT_LIST_PAGES_MAX; run--, page++)
+		VEC_ADD(&ret->pages, ((struct page_ref){.block = block, .page = page}));
+}
+
 static void decode_block(
 	struct hot_cursor *c, const struct ram_block *blocks, unsigned n_blocks, struct hot_list *ret)
 {
@@ -80,15 +87,14 @@ static void decode_block(
 		uint64_t run;
 
 		page += take_number(c);
-		for (run = take_number(c); run > 0 && ret->pages.n < HOT_LIST_PAGES_MAX; run--, page++)
-			if (block >= 0 && page < blocks[block].length / RAM_PAGE)
-				VEC_ADD(&ret->pages,
-					((struct page_ref){.block = (unsigned)block, .page = page}));
+		run = take_number(c);
+		if (block >= 0)
+			add_run(ret, (unsigned)block, page, run, blocks[block].length / RAM_PAGE);
 		page += run;
 	}
 }
 
-static void decode(const uint8_t *data, size_t len, const struct ram_block *blocks, unsigned n_blocks,
+void hot_list_decode(const uint8_t *data, size_t len, const struct ram_block *blocks, unsigned n_blocks,
 	struct hot_list *ret)
 {
 	struct hot_cursor c = {.data = data};
@@ -111,7 +117,7 @@ void hot_list_read(int fd, const struct ram_block *blocks, unsigned n_blocks, st
 
 	*ret = (struct hot_list){0};
 	if (len > 0)
-		decode(data, (size_t)len, blocks, n_blocks, ret);
+		hot_list_decode(data, (size_t)len, blocks, n_blocks, ret);
 }
 
 /* ---- writing ---- */

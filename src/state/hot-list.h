@@ -29,6 +29,10 @@ void hot_list_fini(struct hot_list *l);
 /* By block and page. What cannot be read, or means pages that `blocks` do not have, is left out. */
 void hot_list_read(int fd, const struct ram_block *blocks, unsigned n_blocks, struct hot_list *ret);
 
+/* The same of the attribute's bytes, into an empty list. */
+void hot_list_decode(const uint8_t *data, size_t len, const struct ram_block *blocks, unsigned n_blocks,
+	struct hot_list *ret);
+
 /*
  * Make the next list from the pages asked for this time (in the order of asking) and those that were sent unasked
  * because they stood in `before`: whether those were needed nobody can see, so each restore one in sixteen of them, always others, must
