@@ -168,18 +168,16 @@ static void accept_daemon(struct serve *s)
 /* Until QEMU has everything, or never will. */
 static void follow(struct serve *s, struct error *err)
 {
-	for (;;) {
+	for (bool quiet = false;;) {
 		struct pollfd polled[] = {
 			{.fd = page_server_bell(s->server), .events = POLLIN},
-			{.fd = s->control, .events = POLLIN},
+			{.fd = -1, .events = POLLIN},
 			{.fd = s->listening, .events = POLLIN},
 		};
-		int n = poll(polled, 3, PROGRESS_MS);
+		int n;
 
-		if (n < 0 && errno != EINTR)
-			io_give_up("poll failed");
 		page_server_get_status(s->server, &s->status);
-		if (n == 0)
+		if (quiet)
 			tell_progress(s);
 		tell(s);
 		if (s->status.stage == PAGE_SERVER_DONE)
@@ -188,7 +186,12 @@ static void follow(struct serve *s, struct error *err)
 			error_copy(err, &s->status.error);
 			return;
 		}
-		if (n > 0 && polled[1].revents && s->control == polled[1].fd && !handle_daemon(s, err))
+		polled[1].fd = s->control;
+		n = poll(polled, 3, PROGRESS_MS);
+		if (n < 0 && errno != EINTR)
+			io_give_up("poll failed");
+		quiet = n == 0;
+		if (n > 0 && polled[1].revents && !handle_daemon(s, err))
 			return;
 		if (n > 0 && polled[2].revents)
 			accept_daemon(s);
