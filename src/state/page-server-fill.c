@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Everything the guest did not ask for, in the order of memory, in small sections; between two of them the guest comes first.
+ * Everything the guest did not ask for, in the order of memory, in small sections; between two of them the guest comes first. Where it
+ * asks for one page after another, what it will ask for next comes before the rest.
  *
  * QEMU needs 6 to 12 us to place a page, so that is the floor of the whole; the image can mostly be read faster. Giving way costs
  * nothing where the guest asks for nothing.
  */
+#include <stdatomic.h>
 #include <time.h>
 
 #include "alloc.h"
 #include "clock.h"
 #include "fault.h"
-#include "page-serving.h"
+#include "page-section.h"
 
 #define HOT_TIME     (2 * USEC_PER_SEC) /* how long what the guest asks for counts as hot, from when it may run */
 #define GIVE_WAY     300		/* us without a request, before the next section */
@@ -61,7 +63,8 @@ static void give_way(struct page_server *s)
 {
 	uint64_t start = clock_now(), now = start;
 
-	while (!s->hurry && now - start < GIVE_WAY_MAX && (s->answering || now - s->last_answer < GIVE_WAY)) {
+	while (!s->hurry && !s->next_asked && now - start < GIVE_WAY_MAX &&
+		(s->answering || now - s->last_answer < GIVE_WAY)) {
 		sleep_us(SHORT_WHILE);
 		now = clock_now();
 	}
@@ -90,9 +93,30 @@ static bool find_next(struct filling *f)
 	return false;
 }
 
+/* What a guest that goes through its memory will ask for next. */
+static void add_ahead(struct filling *f, struct page_ref ref)
+{
+	struct page_server *s = f->server;
+	uint64_t end = ref.page + SECTION_PAGES;
+
+	for (; !section_is_full(f->section) && f->unread.n < UNREAD_MAX; ref.page++) {
+		ref.page = page_claims_next(&s->claims, ref.block, ref.page);
+		if (ref.page >= end)
+			return;
+		add_page(f, ref);
+	}
+}
+
 static int send_next_section(struct filling *f, struct error *err)
 {
+	uint64_t ahead;
+
 	give_way(f->server);
+	ahead = atomic_exchange(&f->server->next_asked, 0);
+	if (ahead)
+		add_ahead(f, serving_page(ahead));
+	if (f->section->n > 0)
+		return section_send(f->section, f->server, err);
 	for (; !section_is_full(f->section) && f->unread.n < UNREAD_MAX && find_next(f); f->at.page++)
 		add_page(f, f->at);
 	return section_send(f->section, f->server, err);

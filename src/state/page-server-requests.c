@@ -12,7 +12,7 @@
 
 #include "alloc.h"
 #include "clock.h"
-#include "page-serving.h"
+#include "page-section.h"
 
 #define READ_STEP	(64u << 10)
 #define ASKED_MAX	HOT_LIST_PAGES_MAX
@@ -24,6 +24,7 @@ struct answerer {
 	struct page_reader *reader;
 	struct buf in;	/* from QEMU, not understood yet */
 	int last_block; /* that QEMU named; -1: none */
+	struct page_ref last_asked;
 	uint8_t data[RAM_PAGE];
 };
 
@@ -116,6 +117,16 @@ static void record(struct page_server *s, struct page_ref ref)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* A program that goes through its memory asks for one page after another: the fill should be there before it. */
+static void look_ahead(struct answerer *a, struct page_ref ref)
+{
+	struct page_ref next = {.block = ref.block, .page = ref.page + 1};
+
+	if (ref.block == a->last_asked.block && ref.page - a->last_asked.page <= SECTION_DATA)
+		a->server->next_asked = serving_number(next);
+	a->last_asked = ref;
+}
+
 static int find_block(const struct page_server *s, const char *name)
 {
 	for (unsigned i = 0; i < s->n_blocks; i++)
@@ -144,6 +155,7 @@ static int on_request(struct answerer *a, const struct postcopy_message *m, stru
 		record(s, ref);
 		if (answer(a, ref, err) < 0)
 			return -1;
+		look_ahead(a, ref);
 	}
 	s->last_answer = clock_now();
 	return 0;

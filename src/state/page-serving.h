@@ -59,6 +59,8 @@ struct page_server {
 	_Atomic uint64_t pages_in;    /* sent, and so in QEMU unless the connection breaks */
 	_Atomic bool answering;	      /* the guest waits */
 	_Atomic uint64_t last_answer; /* clock_now() */
+	/* Where the guest goes on in order, as serving_number(); 0: nowhere, or the fill has seen to it. */
+	_Atomic uint64_t next_asked;
 
 	pthread_mutex_t lock;	/* for what follows */
 	pthread_cond_t changed; /* on CLOCK_MONOTONIC */
@@ -114,25 +116,14 @@ int serving_end(struct page_server *s, struct error *err);
 /* The answerer's work, until the connection is over. */
 void serving_answer(struct page_server *s);
 
-/* A section of unasked pages, on its way to the main socket. */
-#define SECTION_PAGES 64u /* records; zero pages are short, but QEMU needs a while for them too */
-#define SECTION_DATA  15u /* of them with data: 60 KiB, which a request may have to wait for */
+/* A page as a number that is not 0. */
+static inline uint64_t serving_number(struct page_ref ref)
+{
+	return (uint64_t)ref.block << 48 | (ref.page + 1);
+}
 
-struct section_page {
-	struct page_ref ref;
-	const uint8_t *data; /* NULL: zero */
-	uint8_t record[POSTCOPY_RECORD_MAX];
-};
-
-struct section {
-	struct section_page pages[SECTION_PAGES];
-	unsigned n, n_data;
-	uint8_t data[SECTION_DATA][RAM_PAGE];
-};
-
-bool section_is_full(const struct section *section);
-/* Read the page into the section. */
-int section_add(struct section *section, struct page_server *s, struct page_reader **reader,
-	struct page_ref ref, struct error *err);
-/* Those of its pages that nobody has sent meanwhile. Leaves the section empty. */
-int section_send(struct section *section, struct page_server *s, struct error *err);
+static inline struct page_ref serving_page(uint64_t number)
+{
+	return (struct page_ref){
+		.block = (unsigned)(number >> 48), .page = (number & ((UINT64_C(1) << 48) - 1)) - 1};
+}

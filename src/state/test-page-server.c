@@ -145,6 +145,32 @@ static void test_requests_in_the_fill(void)
 	destination_fini(&d);
 }
 
+static void test_looking_ahead(void)
+{
+	_cleanup_close_ int fd = make_image(IMAGE_FORMAT_RAW);
+	struct page_server *s = new_server(fd);
+	struct destination d;
+
+	destination_init(&d);
+	destination_listen(&d, true);
+	connect_server(s, &d, false);
+	ok(destination_begin(&d), "begins");
+	destination_request(&d, 0, 2450, true);
+	destination_request(&d, 0, 2452, true);
+	ok(destination_urgent(&d) && destination_urgent(&d), "a guest goes through its memory");
+	destination_request(&d, 2, 7, true); /* behind it, so that all before was looked at */
+	ok(destination_urgent(&d), "and asks for something else");
+	page_server_go(s);
+	ok(destination_section(&d) && destination_has(&d, 0, 2453) && destination_has(&d, 0, 2460) &&
+			!destination_has(&d, 0, 0),
+		"where it goes the fill goes first");
+	destination_preempt(&d);
+	ok(destination_finish(&d), "all of it, once");
+	is_done(s);
+	page_server_free(s);
+	destination_fini(&d);
+}
+
 /* ---- broken connections ---- */
 
 static void test_recovery(bool preempt, bool other_process)
@@ -360,6 +386,7 @@ int main(void)
 	test_whole(IMAGE_FORMAT_SPARSE, false, true);
 	test_whole(IMAGE_FORMAT_SPARSE, true, false);
 	test_requests_in_the_fill();
+	test_looking_ahead();
 	test_recovery(false, false);
 	test_recovery(true, true);
 	test_damage();
