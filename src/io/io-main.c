@@ -43,7 +43,7 @@ static void receive_start(struct io_task *t)
 
 	if (io_receive(IO_CONTROL_FD, &t->start, fds, &n_fds) <= 0 || t->start.type != IO_START)
 		io_give_up("this program is started by godwitd; it has no use on its own");
-	if (t->start.kind > TRANSFER_SERVE || n_fds != (t->start.kind == TRANSFER_VERIFY ? 2u : 3u) ||
+	if (t->start.kind > TRANSFER_CLONE || n_fds != (t->start.kind == TRANSFER_VERIFY ? 2u : 3u) ||
 		t->start.threads < 1 || t->start.threads > THREADS_MAX)
 		io_give_up("a START that makes no sense");
 	t->file_fd = fds[0];

@@ -83,6 +83,7 @@ static void *work_thread(void *arg)
 		.stream_fd = w->stream_fd,
 		.name = w->task->name,
 		.direct = w->task->start.direct,
+		.without_main_memory = w->task->start.kind == TRANSFER_CLONE,
 		.threads = w->task->start.threads};
 
 	if (w->task->start.kind == TRANSFER_SAVE)

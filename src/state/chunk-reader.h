@@ -13,7 +13,7 @@ struct chunk_reader_options {
 	int fd;		  /* stays the caller's */
 	const char *name; /* for messages */
 	bool direct;
-	unsigned threads;
+	unsigned threads;	       /* 0: nothing is read ahead, and only `fetch` may be called */
 	uint64_t from, to;	       /* the bytes of the file that are QEMU's state */
 	const struct trailer *trailer; /* borrowed; without sums nothing is compared */
 };

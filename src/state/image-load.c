@@ -15,7 +15,7 @@
 #include "alloc.h"
 #include "buf.h"
 #include "chunk-reader.h"
-#include "mapped-ram.h"
+#include "mapped-clone.h"
 #include "stream-io.h"
 #include "stream-walk.h"
 
@@ -130,14 +130,17 @@ out:
 
 static int load_sparse(struct load *l, struct error *err)
 {
-	return mapped_ram_load(&(struct mapped_ram_load){.reader = l->reader,
-				       .stream_offset = l->stream_offset,
-				       .data_end = l->data_end,
-				       .trailer = l->trailer.n_sums > 0,
-				       .stream_fd = l->options->stream_fd,
-				       .name = l->options->name,
-				       .progress = l->progress},
-		err);
+	const struct mapped_ram_load o = {.reader = l->reader,
+		.stream_offset = l->stream_offset,
+		.data_end = l->data_end,
+		.trailer = l->trailer.n_sums > 0,
+		.stream_fd = l->options->stream_fd,
+		.name = l->options->name,
+		.progress = l->progress};
+
+	if (l->options->without_main_memory)
+		return mapped_ram_clone(&o, l->options->file_fd, err);
+	return mapped_ram_load(&o, err);
 }
 
 /* The stream need not be made for checking when there are sums over all of it. */
@@ -201,12 +204,16 @@ static int load(struct load *l, struct error *err)
 
 	if (open_image(l, err) < 0)
 		return -1;
+	if (o->without_main_memory && l->layout.format != IMAGE_FORMAT_SPARSE)
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+			"image %s has format %s: only memory in a sparse one can be mapped", o->name,
+			image_format_name((enum image_format)l->layout.format));
 	if (l->trailer.n_sums == 0 && l->layout.format != IMAGE_FORMAT_SPARSE)
 		l->walk = stream_walk_new();
 	if (chunk_reader_start(&(struct chunk_reader_options){.fd = o->file_fd,
 				       .name = o->name,
 				       .direct = o->direct,
-				       .threads = o->threads,
+				       .threads = o->without_main_memory ? 0 : o->threads,
 				       .from = l->stream_offset,
 				       .to = l->data_end,
 				       .trailer = &l->trailer},

@@ -9,6 +9,7 @@ struct image_load_options {
 	int stream_fd; /* blocking; -1: only check the image */
 	const char *name;
 	bool direct;
+	bool without_main_memory; /* of a sparse image: QEMU maps that itself (mapped-clone.h) */
 	unsigned threads;
 };
 

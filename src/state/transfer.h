@@ -16,7 +16,7 @@
 struct transfer;
 
 /* What godwit-io is started for. SERVE is a pager's (pager.h). */
-enum transfer_kind { TRANSFER_SAVE, TRANSFER_LOAD, TRANSFER_VERIFY, TRANSFER_SERVE };
+enum transfer_kind { TRANSFER_SAVE, TRANSFER_LOAD, TRANSFER_VERIFY, TRANSFER_SERVE, TRANSFER_CLONE };
 
 struct transfer_options {
 	enum transfer_kind kind;
