@@ -82,14 +82,26 @@ static int add_smp(struct argv *a)
 	return 0;
 }
 
+/* Written in a private mapping only: "readonly" is the file, "rom" would be the guest's memory. */
+static json *mapped_memory(struct argv *a, uint64_t size)
+{
+	return json_pack("s:qom-type", "memory-backend-file", "s:id", ram_id(a), "u:size", size, "s:mem-path",
+		a->ctx->memory_path, "u:offset", a->ctx->memory_offset, "b:share", false, "b:readonly", true,
+		"s:rom", "off", NULL);
+}
+
 int argv_memory(struct argv *a)
 {
 	/* In whole MiB, upwards, as libvirt does: an image of the one fits the other. */
 	uint64_t kib = (a->d->memory_kib + 1023) / 1024 * 1024;
 
 	argv_add(a, "-m", "size=%lluk", (unsigned long long)kib);
-	if (argv_add_object(a, json_pack("s:qom-type", "memory-backend-ram", "s:id", ram_id(a), "u:size",
-				       kib * 1024, NULL)) < 0)
+	if (a->ctx->memory_path &&
+		argv_need_feature(a, "memory-file-copy-on-write", "memory mapped from a file") < 0)
+		return -1;
+	if (argv_add_object(a, a->ctx->memory_path ? mapped_memory(a, kib * 1024)
+						   : json_pack("s:qom-type", "memory-backend-ram", "s:id",
+							     ram_id(a), "u:size", kib * 1024, NULL)) < 0)
 		return -1;
 	argv_add(a, "-overcommit", "mem-lock=off");
 	return add_smp(a);

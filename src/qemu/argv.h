@@ -16,8 +16,11 @@ struct argv_context {
 	const int *vhost_fds;	/* likewise */
 	int vsock_fd;		/* opened /dev/vhost-vsock with its CID set */
 	const char *tpm_socket; /* swtpm's control socket */
-	bool sandbox;		/* -sandbox on,... */
-	int64_t now;		/* seconds since 1970, for clocks that start elsewhere; 0: ask the system */
+	/* The guest's memory begins as these bytes of a file, mapped copy-on-write; NULL: with zeros */
+	const char *memory_path;
+	uint64_t memory_offset;
+	bool sandbox; /* -sandbox on,... */
+	int64_t now;  /* seconds since 1970, for clocks that start elsewhere; 0: ask the system */
 };
 
 /*

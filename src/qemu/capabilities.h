@@ -48,6 +48,7 @@ struct qemu_capabilities {
  *   device-json, object-json   -device and -object take JSON
  *   migrate-file               "file:" as the other end of a migration
  *   fdset-direct-io            ... through an fdset with a second descriptor for O_DIRECT
+ *   memory-file-copy-on-write  memory-backend-file maps part of a file that it only reads, for memory that is written
  *   blockdev-set-active        images can be given up and taken back without migrating
  *   sandbox                    -sandbox
  */

@@ -26,7 +26,7 @@
 #include "log.h"
 
 #define FILE_MAGIC   "godwit-capabilities"
-#define FILE_VERSION 1
+#define FILE_VERSION 2 /* 2: looks for memory-file-copy-on-write */
 #define FILE_MAX     (1 << 20)
 
 /* The answers are true as long as all of this is the same. */

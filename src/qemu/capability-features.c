@@ -82,6 +82,8 @@ void capability_features_from_schema(json *schema, struct qemu_capabilities *cap
 		schema, json_get_string(find_entity(schema, "query-display-options"), "ret-type"));
 	json *file = find_variant_type(schema, find_argument_type(schema, "blockdev-add"), "file");
 	json *parameters = find_argument_type(schema, "migrate-set-parameters");
+	json *memory =
+		find_variant_type(schema, find_argument_type(schema, "object-add"), "memory-backend-file");
 
 	add_variants(&caps->features, "netdev", find_argument_type(schema, "netdev_add"));
 	add_variants(&caps->features, "display", display);
@@ -95,6 +97,8 @@ void capability_features_from_schema(json *schema, struct qemu_capabilities *cap
 		strv_add(&caps->features, "vnc");
 	if (find_entity(schema, "blockdev-set-active"))
 		strv_add(&caps->features, "blockdev-set-active");
+	if (find_item(memory, "members", "name", "rom") && find_item(memory, "members", "name", "offset"))
+		strv_add(&caps->features, "memory-file-copy-on-write");
 	if (can_migrate_to_file(schema))
 		strv_add(&caps->features, "migrate-file");
 

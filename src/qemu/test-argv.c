@@ -148,6 +148,38 @@ static int to_argv(const char *xml, struct qemu_capabilities *caps, char **ret, 
 	return check_disks(again, caps, *ret, err);
 }
 
+/* Memory out of a file, in the place of other memory; older QEMUs cannot. */
+static void test_mapped_memory(struct qemu_capabilities *caps, bool can)
+{
+	static const char xml[] = "<domain type='qemu'><name>c</name><memory unit='MiB'>33</memory>"
+				  "<os><type arch='x86_64' machine='q35'>hvm</type></os></domain>";
+	const struct domain_host host = fixed_host(caps);
+	const struct argv_context ctx = {
+		.monitor_fd = 3, .memory_path = "/proc/self/fd/7", .memory_offset = 3 << 20};
+	_cleanup_domain_ struct domain *d = NULL;
+	_cleanup_free_ char *line = NULL;
+	struct error err = ERROR_INIT;
+	struct strv argv = {0};
+
+	if (domain_parse(xml, strlen(xml), 0, &d, &err) < 0 || domain_fill_defaults(d, &host, &err) < 0 ||
+		domain_assign_addresses(d, &err) < 0)
+		ok(false, err.message);
+	domain_assign_aliases(d);
+	if (argv_build(d, caps, &ctx, &argv, &err) == 0)
+		line = strv_join(&argv, " ");
+	strv_fini(&argv);
+	if (!can) {
+		ok(!line && err.code == ERROR_UNSUPPORTED_CONFIG && strstr(err.message, "memory"),
+			"mapped memory is refused by name");
+		return;
+	}
+	ok(line && strstr(line, "-object {\"qom-type\":\"memory-backend-file\",\"id\":\"pc.ram\","
+				"\"size\":34603008,\"mem-path\":\"/proc/self/fd/7\",\"offset\":3145728,"
+				"\"share\":false,\"readonly\":true,\"rom\":\"off\"}"),
+		"memory is mapped from a file");
+	ok(line && !strstr(line, "memory-backend-ram"), "... and is all there is");
+}
+
 static char *read_text(const char *path)
 {
 	char *text = NULL;
@@ -220,5 +252,7 @@ int main(int argc, char **argv)
 		free(entries[i]);
 	}
 	free(entries);
+	test_mapped_memory(caps_10, true);
+	test_mapped_memory(caps_7, false);
 	return done_testing();
 }
