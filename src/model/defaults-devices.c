@@ -172,6 +172,16 @@ static void add_virtio_serial(struct domain *d)
 
 /* ---- single devices ---- */
 
+int nic_make_mac(struct nic *nic, struct error *err)
+{
+	/* 52:54:00 is the range QEMU and KVM guests use; the rest is chance. */
+	memcpy(nic->mac, "\x52\x54\x00", 3);
+	if (getrandom(nic->mac + 3, 3, 0) != 3)
+		return error_set(err, ERROR_INTERNAL, "cannot make a MAC address");
+	nic->has_mac = true;
+	return 0;
+}
+
 static int fill_nics(struct domain *d, const struct domain_host *host, struct error *err)
 {
 	const char *model = has_device(host, "rtl8139") ? "rtl8139"
@@ -181,13 +191,8 @@ static int fill_nics(struct domain *d, const struct domain_host *host, struct er
 	VEC_FOREACH (nic, &d->nics) {
 		if (!nic->model)
 			nic->model = xstrdup(model);
-		if (nic->has_mac)
-			continue;
-		/* 52:54:00 is the range QEMU and KVM guests use; the rest is chance. */
-		memcpy(nic->mac, "\x52\x54\x00", 3);
-		if (getrandom(nic->mac + 3, 3, 0) != 3)
-			return error_set(err, ERROR_INTERNAL, "cannot make a MAC address");
-		nic->has_mac = true;
+		if (!nic->has_mac && nic_make_mac(nic, err) < 0)
+			return -1;
 	}
 	return 0;
 }

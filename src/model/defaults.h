@@ -29,6 +29,9 @@ int domain_fill_defaults(struct domain *d, const struct domain_host *host, struc
 int domain_assign_addresses(struct domain *d, struct error *err);
 void domain_assign_aliases(struct domain *d);
 
+/* A new one, by chance. */
+int nic_make_mac(struct nic *nic, struct error *err);
+
 /* Disks of one bus in the order of their targets; part of domain_fill_defaults. */
 void domain_sort_disks(struct domain *d);
 
