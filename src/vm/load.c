@@ -50,7 +50,10 @@ static void transfer_ended(struct transfer *t, const struct error *err, void *us
 	struct start_operation *start = userdata;
 
 	if (err) {
-		load_failed(start, err);
+		/* That QEMU closed its end is no more than a consequence. */
+		load_failed(start, start->qemu_failure.code != ERROR_NONE && err->code != ERROR_DAMAGED
+					   ? &start->qemu_failure
+					   : err);
 		return;
 	}
 	start->transfer_done = true;
@@ -62,10 +65,13 @@ static void transfer_ended(struct transfer *t, const struct error *err, void *us
 
 static const struct transfer_ops transfer_callbacks = {.done = transfer_ended};
 
-/* QEMU's word for a bad image is obscure: when godwit-io still reads the same file it may know better. */
+/*
+ * QEMU's word for a bad image is obscure, and comes first when godwit-io ends the stream because of it: while that still reads the file it
+ * may know better. It ends soon, with the file or because nobody reads what it writes.
+ */
 static void qemu_failed(struct start_operation *start, const struct error *err)
 {
-	if (start->transfer && !start->transfer_done && start->checks_beside)
+	if (start->transfer && !start->transfer_done)
 		start->qemu_failure = *err;
 	else
 		load_failed(start, err);
@@ -151,7 +157,6 @@ static int load_mapped(struct start_operation *start, struct transfer_options *o
 	if (fd < 0)
 		return error_errno(err, errno, "open it for QEMU");
 	options->kind = TRANSFER_VERIFY;
-	start->checks_beside = true;
 	snprintf(uri, sizeof(uri), "file:/dev/fdset/%d,offset=%llu", FDSET_ID,
 		(unsigned long long)start->header.stream_offset);
 	qmp_command(

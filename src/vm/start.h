@@ -27,7 +27,7 @@ struct start_operation {
 	struct paging *paging;		 /* memory will come in later: until the VM has it */
 	bool lazy_step, lazy_agreed;	 /* the step "load" is at work on it; QEMU takes it so */
 	bool qemu_loaded, transfer_done; /* both ends of loading must agree */
-	bool loading_failed, checks_beside;
+	bool loading_failed;
 	struct error qemu_failure; /* waits for what godwit-io finds */
 	unsigned pending;	   /* replies the step "configure" waits for */
 	char *disks;		   /* the image's note of its disks; NULL: none */
