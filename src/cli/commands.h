@@ -96,6 +96,9 @@ int cmd_vcpuinfo(struct cli *cli, const struct arguments *args, struct error *er
 int cmd_vcpucount(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_cpu_stats(struct cli *cli, const struct arguments *args, struct error *err);
 
+/* cmd-clone.c */
+int cmd_clone(struct cli *cli, const struct arguments *args, struct error *err);
+
 /* cmd-lease.c */
 int cmd_lease_list(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_lease_show(struct cli *cli, const struct arguments *args, struct error *err);

@@ -114,6 +114,14 @@ static const struct option_spec restore_options[] = {
 	OWN_FLAG("verbose", "show how far it is"),
 	END,
 };
+static const struct option_spec clone_options[] = {
+	WORD("image", "file a VM was saved to, in format sparse"),
+	WORD("name", "name of the new VM"),
+	NUMBER("count", "make this many, called NAME-1 to NAME-COUNT"),
+	FLAG("paused", "leave them paused, however it was saved"),
+	FLAG("verify", "check all of the image first, memory too"),
+	END,
+};
 static const struct option_spec managedsave_options[] = {
 	DOMAIN,
 	FLAG("bypass-cache", "write past the host's page cache"),
@@ -493,6 +501,14 @@ const struct command commands[] = {
 		"The file stays, and is refused once its disks were written since: --force goes on "
 		"nevertheless.",
 		restore_options, cmd_restore, 0},
+	{"clone", GROUP_SAVE, "make new VMs out of one saved state",
+		"Each begins where the saved VM stopped, at once: its memory is the image's until it writes "
+		"to "
+		"it, its disks are overlays over the other's, and it has a name, UUID and MAC addresses of "
+		"its "
+		"own. The image must be in format sparse, and neither it nor the disks may be written to as "
+		"long as a clone runs. 'undefine' removes a clone's disks with it.",
+		clone_options, cmd_clone, 0},
 	{"managedsave", GROUP_SAVE, "put a VM down where its next start finds it",
 		"Like save, but the daemon keeps the file. Ctrl-C stops saving: the VM then runs on.",
 		managedsave_options, cmd_managedsave, 0},

@@ -209,3 +209,13 @@ unsigned domain_unplug_networks(struct domain *d)
 	}
 	return n;
 }
+
+unsigned domain_count_unplugged(const struct domain *live, const struct domain *defined)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < live->nics.n && i < defined->nics.n; i++)
+		n += live->nics.items[i]->link == TRISTATE_OFF &&
+		     defined->nics.items[i]->link != TRISTATE_OFF;
+	return n;
+}

@@ -34,3 +34,6 @@ int domain_make_clone(struct domain *d, const char *name, const char *directory,
  * its driver is loaded anew. How many there were.
  */
 unsigned domain_unplug_networks(struct domain *d);
+
+/* How many interfaces of `live` have the cable out that `defined` has in. */
+unsigned domain_count_unplugged(const struct domain *live, const struct domain *defined);

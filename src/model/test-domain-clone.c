@@ -68,6 +68,7 @@ static void check_disks(const struct domain *d, const struct clone_files *files)
 
 static void test_own(void)
 {
+	_cleanup_domain_ struct domain *plugged = NULL;
 	_cleanup_domain_ struct domain *d = parse(
 		"<loader readonly='yes' type='pflash'>/fw/CODE.fd</loader><nvram>/nv/vm_VARS.fd</nvram>",
 		devices);
@@ -94,7 +95,9 @@ static void test_own(void)
 	ok(d->graphics.items[0]->autoport && d->graphics.items[0]->port == -1,
 		"a display looks for its port");
 	is_str(d->graphics.items[0]->password, "geheim", "and keeps its password");
+	plugged = domain_copy(d);
 	is_int(domain_unplug_networks(d), 1, "one cable was in");
+	is_int(domain_count_unplugged(d, plugged), 1, "and is told from the one that was out");
 	ok(d->nics.items[0]->link == TRISTATE_OFF && d->nics.items[1]->link == TRISTATE_OFF &&
 			d->nics.items[2]->link != TRISTATE_OFF,
 		"networks of the host are off, its own is not");

@@ -154,6 +154,9 @@ void handle_qemu_monitor_command(struct call *call);
 void handle_qemu_monitor_event_register(struct call *call);
 void handle_qemu_monitor_event_deregister(struct call *call);
 
+/* ---- dispatch-clone.c ---- */
+void handle_domain_clone(struct call *call);
+
 /* ---- dispatch-lease.c ---- */
 void handle_lease_list(struct call *call);
 void handle_lease_show(struct call *call);

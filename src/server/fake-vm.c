@@ -412,6 +412,12 @@ int vm_abort_job(struct vm *vm, struct error *err)
 	return error_set(err, ERROR_OPERATION_INVALID, "no job is active on the domain");
 }
 
+int registry_clone(struct registry *r, const struct vm_clone_options *options, vm_done_fn done,
+	void *userdata, struct error *err)
+{
+	return error_set(err, ERROR_NO_SAVED_IMAGE, "no image %s here", options->path);
+}
+
 int vm_start(struct vm *vm, const struct vm_start_options *options, vm_done_fn done, void *userdata,
 	struct error *err)
 {

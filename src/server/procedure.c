@@ -202,6 +202,7 @@ static const struct procedure godwit_procedures[] = {
 	PROCEDURE(RPC_GODWIT_LEASE_SHOW, READ, ARGS(rpc_domain_args), RET(rpc_lease_show_ret), handle_lease_show),
 	PROCEDURE(RPC_GODWIT_LEASE_LOST, WRITE, ARGS(rpc_uuid_args), NO_RET, handle_lease_lost),
 	PROCEDURE(RPC_GODWIT_PATHS, WRITE, NO_ARGS, RET(rpc_paths_ret), handle_paths),
+	PROCEDURE(RPC_GODWIT_DOMAIN_CLONE, WRITE, ARGS(rpc_clone_args), RET(rpc_clone_ret), handle_domain_clone),
 	PROCEDURE(RPC_GODWIT_RESTORE_INFO, READ, ARGS(rpc_domain_args), RET(rpc_restore_info_ret), handle_restore_info),
 	PROCEDURE(RPC_GODWIT_DOMAIN_START, WRITE, ARGS(rpc_godwit_start_args), RET(rpc_domain_ret), handle_godwit_start),
 	PROCEDURE(RPC_GODWIT_DOMAIN_RESTORE, WRITE, ARGS(rpc_godwit_restore_args), NO_RET, handle_godwit_restore),

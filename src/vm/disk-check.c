@@ -80,7 +80,7 @@ static int compare(struct buf *result, void *userdata, struct error *err)
 	int r = -1;
 
 	if (disk_notes_parse(start->disks, &saved, err) == 0 &&
-		disk_look(start->op.vm->live, false, &now, err) == 0)
+		disk_look(start->clone ? start->clone->saved : start->op.vm->live, false, &now, err) == 0)
 		r = disk_notes_compare(&saved, &now, result, err);
 	disk_notes_fini(&saved);
 	disk_notes_fini(&now);
@@ -95,7 +95,9 @@ static void explain(const struct start_operation *start, const struct error *why
 	const char *judgement = differ ? "do not fit together" : "cannot be compared";
 	const char *danger = differ ? "; going on would destroy what is on them" : "";
 
-	if (start->managed)
+	if (start->clone)
+		error_set(ret, why->code, "%s and the disks %s: %s", path, judgement, why->message);
+	else if (start->managed)
 		error_set(ret, why->code,
 			"the managed save and the disks %s: %s%s ('start %s --force-boot' discards the "
 			"managed save and boots from the disks, 'godwit start %s --force' goes on "

@@ -113,16 +113,25 @@ static void prepare_probed(const struct qemu_capabilities *caps, const struct er
 	operation_step_done(&start->op, prepare_with(start, caps, &failure) < 0 ? &failure : NULL);
 }
 
+void launch_announce(struct start_operation *start)
+{
+	struct vm *vm = start->op.vm;
+
+	vm->live = start->domain ? TAKE_PTR(start->domain) : domain_copy(vm->persistent);
+	vm_set_state(vm, VM_STARTING, DOMAIN_PAUSED, PAUSED_STARTING_UP);
+	vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_FAILED};
+	vm->stop_detail = STOPPED_FAILED;
+	vm->process_ended = vm->monitor_ended = true;
+}
+
 enum step_result launch_prepare(struct job *job, void *context, struct error *err)
 {
 	struct start_operation *start = context;
 	struct vm *vm = start->op.vm;
 	const struct qemu_capabilities *caps;
 
-	vm->live = start->domain ? TAKE_PTR(start->domain) : domain_copy(vm->persistent);
-	vm_set_state(vm, VM_STARTING, DOMAIN_PAUSED, PAUSED_STARTING_UP);
-	vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_FAILED};
-	vm->stop_detail = STOPPED_FAILED;
+	if (!vm->live)
+		launch_announce(start);
 	vm->process_ended = vm->monitor_ended = false;
 	vm->restored_lazily = false;
 	replace_string(&vm->restored_why, NULL);
@@ -217,8 +226,16 @@ enum step_result launch_spawn(struct job *job, void *context, struct error *err)
 		.tpm_socket = resources->tpm_socket,
 		.sandbox = true,
 	};
+	_cleanup_free_ char *memory_path = NULL;
 	VEC(int) fds = {0};
 
+	if (start->clone) {
+		/* The very file that was looked at, whatever its name means by now. */
+		memory_path = xasprintf("/proc/self/fd/%d", start->image_fd);
+		ctx.memory_path = memory_path;
+		ctx.memory_offset = start->clone->memory.offset;
+		VEC_ADD(&fds, start->image_fd);
+	}
 	if (argv_build(vm->live, start->caps, &ctx, &argv, err) < 0)
 		goto out;
 	log_fd = open_log(start, &argv, err);

@@ -25,6 +25,8 @@ enum { DIRECTORY_FDSET = 2 };
 /* NULL: lazily. */
 static const char *why_eagerly(const struct start_operation *start)
 {
+	if (start->clone)
+		return "it is a clone: its memory is the image's, and there from the beginning";
 	if (start->eager)
 		return "it was asked for";
 	if (start->op.vm->registry->settings.restore_eagerly)

@@ -4,7 +4,8 @@
  * its memory can follow later, load-lazy.c has the step.
  *
  * A sparse image is read by QEMU itself, with several channels, while godwit-io checks the file beside it;
- * everything else (and everything, where QEMU knows no mapped-ram) goes through godwit-io as one stream, checked on the way. Either way two must
+ * everything else (and everything, where QEMU knows no mapped-ram) goes through godwit-io as one stream, checked on the way. A clone has
+ * mapped its memory already, and gets the rest as such a stream. Either way two must
  * agree before the step is over: QEMU that it has loaded, godwit-io that what it loaded is what was saved.
  */
 #include <errno.h>
@@ -172,7 +173,7 @@ static int load_stream(
 
 	if (transfer_stream_pair(pair, err) < 0)
 		return -1;
-	options->kind = TRANSFER_LOAD;
+	options->kind = start->clone ? TRANSFER_CLONE : TRANSFER_LOAD;
 	options->stream_fd = pair[0];
 	qmp_command(q, "getfd", json_pack("s:fdname", "state", NULL), pair[1], 0, command_replied, start);
 	qmp_command(
@@ -183,7 +184,7 @@ static int load_stream(
 int load_eagerly(struct start_operation *start, struct error *err)
 {
 	struct vm *vm = start->op.vm;
-	bool mapped = start->header.format == IMAGE_FORMAT_SPARSE &&
+	bool mapped = !start->clone && start->header.format == IMAGE_FORMAT_SPARSE &&
 		      capabilities_has_migration(start->caps, "mapped-ram");
 	unsigned channels = start->channels ? start->channels : LOAD_CHANNELS;
 	struct transfer_options options = {

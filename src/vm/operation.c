@@ -11,6 +11,7 @@ static const struct operation_type *const operation_types[] = {
 	&start_operation_type,
 	&start_managed_operation_type,
 	&restore_operation_type,
+	&clone_operation_type,
 	&save_operation_type,
 	&undefine_operation_type,
 	&attach_operation_type,

@@ -143,6 +143,19 @@ struct vm_restore_options {
 int registry_restore(struct registry *r, const struct vm_restore_options *options, vm_done_fn done,
 	void *userdata, struct error *err);
 
+struct vm_clone_options {
+	const char *path, *name;
+	bool paused;
+	bool verify; /* all of the image's memory first; else only what godwit reads itself */
+};
+/*
+ * A new VM, defined and running, whose memory is that of a sparse image until it is written, and whose disks are overlays over those the
+ * image's guest had (docs/clones.md). Interfaces on a network of the host come up with the cable out. The image must not be written to as long
+ * as the VM runs.
+ */
+int registry_clone(struct registry *r, const struct vm_clone_options *options, vm_done_fn done,
+	void *userdata, struct error *err);
+
 /* Image files by path (virsh save-image-dumpxml, -define). */
 int registry_image_get_xml(
 	struct registry *r, const char *path, bool secure, char **ret_xml, struct error *err);

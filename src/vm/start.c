@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Starting a VM: fresh, from its managed save, or from an image file. Three tables over the same steps.
+ * Starting a VM: fresh, from its managed save, from an image file, or as a clone of one. Four tables over the same steps.
  *
  * The commit point lies before the guest's first instruction: up to it QEMU is killed and nothing has changed;
  * from it on the guest may have run and is never thrown away. A managed save is put aside in that step, so that no
  * crash can bring back memory older than the disks.
+ *
+ * A clone is the exception: nobody has it before it runs, and what it was made of stays as it is, so running is its commit step, and a guest that
+ * cannot run, or ran for a moment before the daemon died, leaves nothing.
  */
 #include "start.h"
 
@@ -98,6 +101,9 @@ static void run_replied(struct vm *vm, const struct error *err, void *userdata)
 
 	if (err) {
 		start->op.failure = *err;
+		if (start->clone)
+			clone_explain_lock(&start->op.failure);
+		err = &start->op.failure;
 		vm_stop_process(vm, SIGKILL, SHUTOFF_FAILED, STOPPED_FAILED);
 	}
 	operation_step_done(&start->op, err);
@@ -173,7 +179,21 @@ static const struct job_step start_managed_steps[] = {
 	{"remove-image", remove_claimed_image, NULL},
 };
 
-enum { START_COMMIT = 4, RESTORE_COMMIT = 6, START_MANAGED_COMMIT = 6 };
+static const struct job_step clone_steps[] = {
+	{"check", clone_check, NULL},
+	{"check-disks", start_check_disks, NULL},
+	{"make-files", clone_make_files, clone_remove_files},
+	{"prepare", launch_prepare, launch_unprepare},
+	{"spawn", launch_spawn, launch_kill},
+	{"monitor", launch_monitor, NULL},
+	{"load", load_image, NULL},
+	{"configure", launch_configure, NULL},
+	{"define", clone_define, clone_undefine},
+	{"launched", launched, NULL},
+	{"run", run_guest, NULL},
+};
+
+enum { START_COMMIT = 4, RESTORE_COMMIT = 6, START_MANAGED_COMMIT = 6, CLONE_COMMIT = 10 };
 
 static void cancel(struct job *job, void *context)
 {
@@ -192,6 +212,8 @@ static void cancel(struct job *job, void *context)
 		load_cancel(start);
 		return;
 	}
+	if (start->clone && clone_cancel_files(start->clone))
+		return;
 	error_set(&err, ERROR_OPERATION_ABORTED, "canceled by client");
 	if (start->op.vm->qmp)
 		qmp_forget(start->op.vm->qmp, &start->op);
@@ -233,6 +255,7 @@ void start_operation_release(struct operation *op)
 	disk_check_end(&start->looker);
 	transfer_free(start->transfer);
 	paging_free(start->paging, &start->op.outcome);
+	clone_plan_free(start->clone);
 	domain_free(start->domain);
 	image_header_fini(&start->header);
 	close_p(&start->image_fd);
@@ -257,6 +280,8 @@ const struct operation_type start_operation_type =
 	OPERATION("start", "start", VM_JOB_START, start_steps, START_COMMIT, false, NULL);
 const struct operation_type restore_operation_type =
 	OPERATION("restore", "restore", VM_JOB_RESTORE, restore_steps, RESTORE_COMMIT, false, NULL);
+const struct operation_type clone_operation_type =
+	OPERATION("clone", "clone", VM_JOB_RESTORE, clone_steps, CLONE_COMMIT, false, NULL);
 const struct operation_type start_managed_operation_type = OPERATION("start-managed", "start", VM_JOB_RESTORE,
 	start_managed_steps, START_MANAGED_COMMIT, true, image_is_claimed);
 

@@ -2,6 +2,7 @@
 /* What start, managed start and restore have in common: one context, steps in launch.c and load.c. */
 #pragma once
 
+#include "clone.h"
 #include "operation.h"
 #include "transfer.h"
 
@@ -12,8 +13,9 @@ struct start_operation {
 	/* asked for */
 	bool paused, bypass_cache, reset_nvram, force_boot, force, eager;
 	unsigned channels;
-	char *image_path; /* NULL: a fresh boot */
-	bool managed;	  /* the image is the VM's managed save */
+	char *image_path;	  /* NULL: a fresh boot */
+	bool managed;		  /* the image is the VM's managed save */
+	struct clone_plan *clone; /* owned; NULL: no clone, or one that an earlier daemon began */
 	/* found on the way */
 	struct domain *domain; /* to become vm->live */
 	struct image_header header;
@@ -35,6 +37,12 @@ struct start_operation {
 };
 
 /* launch.c: from definition to a QEMU that answers */
+
+/*
+ * Before any step, where steps come before "prepare": the VM has its live definition, for whoever asks, and is starting. Ending the operation
+ * makes it off again.
+ */
+void launch_announce(struct start_operation *start);
 enum step_result launch_prepare(struct job *job, void *context, struct error *err);
 enum step_result launch_unprepare(struct job *job, void *context, struct error *err);
 enum step_result launch_spawn(struct job *job, void *context, struct error *err);

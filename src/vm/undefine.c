@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Taking a definition away, with what hangs on it. What is to go is put aside first and removed for good only behind
- * the commit point, the removal of the definition itself: a crash leaves all of it or nothing.
+ * the commit point, the removal of the definition itself: a crash leaves all of it or nothing. The files of a clone go behind it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "clone.h"
 #include "file.h"
 #include "operation.h"
 
@@ -87,7 +88,7 @@ static enum step_result remove_rest(struct job *job, void *context, struct error
 	_cleanup_free_ char *nvram_aside =
 		undefine->nvram ? xasprintf("%s" ASIDE, undefine->nvram_path) : NULL;
 
-	if (file_remove(vm->registry->save_fd, aside, false, err) < 0 ||
+	if (vm_remove_clone_files(vm, err) < 0 || file_remove(vm->registry->save_fd, aside, false, err) < 0 ||
 		file_remove(vm->registry->autostart_fd, link, false, err) < 0 ||
 		file_remove(vm->registry->autostart_fd, once, false, err) < 0)
 		return STEP_FAILED;
@@ -157,6 +158,31 @@ const struct operation_type undefine_operation_type = {
 	.release = release,
 };
 
+static bool is_clone_file(const struct vm *vm, const char *path)
+{
+	_cleanup_free_ char *directory = clone_directory_path(vm->registry, vm->uuid);
+	size_t len = strlen(directory);
+
+	return strncmp(path, directory, len) == 0 && path[len] == '/';
+}
+
+/* Its disks, and its firmware variables, were made for it and go with it; so it must not be running on them. */
+static int check_clone(const struct vm *vm, const struct vm_undefine_options *options, struct error *err)
+{
+	const char *nvram = vm->persistent->os.nvram;
+
+	if (!vm_has_clone_files(vm))
+		return 0;
+	if (vm_is_active(vm))
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"domain '%s' is a clone and runs on disks that go with its definition; end it first",
+			vm->name);
+	if (options->keep_nvram && nvram && is_clone_file(vm, nvram))
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"domain '%s' is a clone: its firmware variables cannot be kept without it", vm->name);
+	return 0;
+}
+
 int vm_undefine(struct vm *vm, const struct vm_undefine_options *options, vm_done_fn done, void *userdata,
 	struct error *err)
 {
@@ -169,8 +195,10 @@ int vm_undefine(struct vm *vm, const struct vm_undefine_options *options, vm_don
 			err, ERROR_OPERATION_INVALID, "cannot undefine transient domain '%s'", vm->name);
 	if (vm_check_verb(vm, VERB_UNDEFINE, err) < 0)
 		return -1;
+	if (check_clone(vm, options, err) < 0)
+		return -1;
 	nvram = vm->persistent->os.nvram;
-	has_nvram = nvram && access(nvram, F_OK) == 0;
+	has_nvram = nvram && access(nvram, F_OK) == 0 && !is_clone_file(vm, nvram);
 	if (has_save && !options->managed_save)
 		return error_set(err, ERROR_OPERATION_INVALID,
 			"Refusing to undefine '%s' while domain managed "

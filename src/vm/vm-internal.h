@@ -8,6 +8,7 @@
  * resources.c what a VM takes of the host             tpm-emulator.c  its software TPM
  * start.c     the tables of starting                  restore.c   from a file, create   load.c  state into QEMU
  * disk-check.c  does a saved state fit its disks      disk-look.c, disk-note.c  what is known of them
+ * clone.c     the same, many times                    clone-files.c  what each of them has for itself
  * save-verb.c what is asked of a save                 save.c      the save              managed.c  images as documents
  * control.c   suspend, resume, reset, destroy ...     monitor.c   QEMU's events, the end    adopt.c  after a restart
  * status.c    how the next daemon finds a running VM  console.c, stats.c, native.c  what can be looked at
@@ -171,10 +172,10 @@ struct registry {
 	struct registry_settings settings;
 	struct registry_strings *strings; /* what settings point to */
 	struct capability_cache *capabilities;
-	VEC(struct vm *) vms;		   /* sorted by name; each holds a reference */
-	int domains_fd, autostart_fd;	   /* etc/domains, etc/autostart */
-	int save_fd, journal_fd, nvram_fd; /* lib/... */
-	int run_fd;			   /* run/vm */
+	VEC(struct vm *) vms;			      /* sorted by name; each holds a reference */
+	int domains_fd, autostart_fd;		      /* etc/domains, etc/autostart */
+	int save_fd, journal_fd, nvram_fd, clones_fd; /* lib/... */
+	int run_fd;				      /* run/vm */
 	int log_fd;
 	int32_t last_id;
 	struct lease_request *lease_join, *lease_watch; /* lease-loss.c; NULL: not at work */

@@ -147,6 +147,9 @@ enum {
 	RPC_SAVE_RUNNING = 1 << 1,
 	RPC_SAVE_PAUSED = 1 << 2,
 	RPC_SAVE_RESET_NVRAM = 1 << 3,
+	/* DOMAIN_CLONE, godwit's own */
+	RPC_CLONE_PAUSED = 1 << 0,
+	RPC_CLONE_VERIFY = 1 << 1,
 };
 
 /* The extra bits of godwit's own start and restore */

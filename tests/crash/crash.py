@@ -224,6 +224,41 @@ class Restore(Save):
         self.check()
 
 
+class Clone(Restore):
+    """All of it is there, or none: definition, disk and QEMU. What it was made of stays as it is."""
+
+    def __init__(self, test):
+        super().__init__(test)
+        self.virsh = harness.Godwit(test.daemon)
+        self.clone = test.sector("clone")
+
+    def command(self):
+        return ["clone", self.image, "--name", "clone"]
+
+    def check(self):
+        self.test.assertEqual(self.image.read_bytes(), self.whole)
+        clones = os.listdir(self.root / "lib/clones")
+        definitions = sorted(os.listdir(self.root / "etc/domains"))
+        if "clone" not in self.virsh("list", "--all", "--name").split():
+            self.test.assertEqual((clones, definitions), ([], ["sector.xml"]), "nothing is left behind")
+            self.clone.console.unlink(missing_ok=True)
+            self.virsh(*self.command())
+            clones = os.listdir(self.root / "lib/clones")
+        self.test.assertEqual(clones, [self.virsh("domuuid", "clone")])
+        if self.clone.state() == "running":
+            # It goes on where the other one was; what it says it says on a console of its own.
+            self.clone.wait_count(self.saved)
+            numbers = self.clone.numbers()
+            self.test.assertLess(self.saved - 3, numbers[0])
+            self.clone.check_sequence(numbers[0])
+            self.virsh("destroy", "clone")
+        self.virsh("undefine", "clone")
+        self.test.assertEqual(os.listdir(self.root / "lib/clones"), [])
+
+    def check_as_before(self):
+        self.test.assertNotIn("clone", self.virsh("list", "--all", "--name").split())
+
+
 class Define(Case):
     def prepare(self):
         self.guest.prepare()
@@ -339,7 +374,7 @@ class DetachDisk(AttachDisk):
         return super().is_there()
 
 
-CASES = {"start": [Start], "save": [Save, SaveOver, ManagedSave], "start-managed": [StartManaged], "restore": [Restore],
+CASES = {"start": [Start], "save": [Save, SaveOver, ManagedSave], "start-managed": [StartManaged], "restore": [Restore], "clone": [Clone],
          "undefine": [Undefine], "define": [Define, Redefine],
          "attach-disk": [AttachDisk], "detach-disk": [DetachDisk],
          # The daemon dies long after the call was answered, when the guest obeys: test_define.py has its own test of these.
@@ -377,9 +412,10 @@ class Crash(harness.DaemonTest):
         active = self.virsh("list", "--name").split()
         harness.wait_for(lambda: len(harness.qemus_of(self.root)) == len(active), f"as many QEMUs as running VMs: {active}, "
                          f"{harness.processes_of(self.root)}", 20)
-        disk = self.root / "sector.img"
-        if disk.exists():
-            self.assertEqual(leases.holders(disk), harness.qemus_of(self.root), "each QEMU, and nobody else, holds its lease")
+        disks = [d for d in (self.root / "sector.img", *self.root.glob("lib/clones/*/*")) if d.exists()]
+        if disks:
+            self.assertEqual(sorted(pid for disk in disks for pid in leases.holders(disk)), harness.qemus_of(self.root),
+                             "each QEMU, and nobody else, holds its lease")
 
     def daemon_dies(self, make, point):
         case = self.begin(make, point)

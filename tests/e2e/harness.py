@@ -285,6 +285,17 @@ class Virsh:
                                 stderr=subprocess.PIPE, text=True, env=dict(os.environ, LC_ALL="C"), **options)
 
 
+class Godwit(Virsh):
+    """Our own command, called as virsh is."""
+
+    def __init__(self, daemon):
+        super().__init__(daemon.uri())
+        self.root = daemon.root
+
+    def command(self, *args):
+        return [str(BUILD / "godwit"), "--root", str(self.root), *map(str, args)]
+
+
 # ---- guests ----
 
 # Whole lines only: the console may be read while QEMU is in the middle of one.

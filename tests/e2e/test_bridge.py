@@ -107,6 +107,26 @@ class Bridge(NetworkTest):
         self.virsh("destroy", guest.name)
         self.assertEqual(self.links(), [])
 
+    def test_clone(self):
+        """A clone has its original's address in its memory: the cable is out, and is in when it boots."""
+        guest = self.linux(arguments="gw.mem=4").define(extra_devices=self.bridged())
+        self.virsh("start", guest.name)
+        guest.wait_count()
+        image = self.root / "vm.save"
+        self.virsh("save", guest.name, image, "--image-format", "sparse")
+        said = harness.Godwit(self.daemon)("clone", image, "--name", "clone")
+        self.assertIn("cables are out (1)", said)
+        clone = self.linux("clone")
+        harness.wait_for(lambda: clone.ask("check-network") == (False, {"carrier": "0"}), "its cable is out")
+        (tap,) = self.links()
+        self.assertNotIn("52:54:00:12:34:56", self.virsh("domiflist", "clone"))
+        self.assertFalse(self.answers())
+        self.assertNotIn("<link", self.virsh("dumpxml", "clone", "--inactive"))
+        self.assertRegex(self.virsh("domif-getlink", "clone", tap), "down")
+        self.virsh("destroy", "clone")
+        self.virsh("start", "clone")
+        harness.wait_for(self.answers, "the guest answers with an address of its own")
+
     def test_no_such_bridge(self):
         guest = self.sector().define(extra_devices=self.bridged("elsewhere"))
         self.assertIn("bridge 'elsewhere' does not exist", self.virsh.fails("start", guest.name))

@@ -53,6 +53,15 @@ class Old(harness.DaemonTest):
         guest.wait_count(saved + 10)
         guest.check_sequence()
 
+    def test_no_clones(self):
+        guest = self.sector(emulator=self.emulator).define()
+        self.virsh("start", guest.name)
+        guest.wait_count(10)
+        image = self.root / "vm.save"
+        self.virsh("save", guest.name, image, "--image-format", "sparse")
+        self.assertIn("cannot map memory", harness.Godwit(self.daemon).fails("clone", image, "--name", "clone"))
+        self.assertEqual((self.root / "lib/clones").exists() and list((self.root / "lib/clones").iterdir()), [])
+
 
 def kvm_runs_the_sector(directory):
     """/dev/kvm existing proves nothing: try it."""
