@@ -35,7 +35,9 @@
 #define TIMER_ACCURACY	 (1 * USEC_PER_MSEC)
 #define NEGOTIATION_NAME "qmp_capabilities"
 #define OUT_OF_BAND	 "oob"
-#define CLOSED_TEXT	 "QEMU closed the monitor"
+#define IN_FLIGHT_MAX                                                                                        \
+	6u /* with 8 commands unanswered QEMU reads nothing more, not even urgent ones (QMP_REQ_QUEUE_LEN_MAX) */
+#define CLOSED_TEXT "QEMU closed the monitor"
 
 enum qmp_state { QMP_GREETING, QMP_NEGOTIATING, QMP_READY, QMP_FAILED };
 
@@ -270,9 +272,22 @@ static ssize_t command_send(struct command *c)
 	return sendmsg(c->q->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static bool may_send(const struct qmp *q, const struct command *c)
+static unsigned count_in_flight(struct qmp *q)
 {
-	return q->state == QMP_READY || (q->state == QMP_NEGOTIATING && c->negotiation);
+	struct command *c;
+	unsigned n = 0;
+
+	LIST_FOREACH (c, &q->sent, node)
+		n += !c->urgent;
+	return n;
+}
+
+static bool may_send(struct qmp *q, const struct command *c)
+{
+	if (q->state == QMP_NEGOTIATING)
+		return c->negotiation;
+	return q->state == QMP_READY &&
+	       (!q->out_of_band || c->urgent || c->written > 0 || count_in_flight(q) < IN_FLIGHT_MAX);
 }
 
 /* Writes what the socket takes now and asks to be called again when something is left. */
@@ -634,6 +649,9 @@ static void receive(struct qmp *q)
 		return qmp_fail_text(q, ERROR_OPERATION_FAILED, CLOSED_TEXT);
 	q->in.len += (size_t)n;
 	handle_input(q);
+	/* Answers made room for others. */
+	if (!q->closed_by_owner && q->state == QMP_READY)
+		qmp_flush(q);
 }
 
 static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)

@@ -132,15 +132,20 @@ static void talk_open(struct talk *t)
 		BAIL_OUT("qmp_open: %s", err.message);
 }
 
-static void talk_ready(struct talk *t)
+static void talk_ready_as(struct talk *t, const char *greeting)
 {
 	talk_open(t);
-	say(t, GREETING);
+	say(t, greeting);
 	pump(t);
 	say(t, "{\"return\": {}, \"id\": 1}\r\n");
 	pump(t);
 	buf_clear(&t->seen.log);
 	buf_clear(&t->got);
+}
+
+static void talk_ready(struct talk *t)
+{
+	talk_ready_as(t, GREETING);
 }
 
 static void talk_close(struct talk *t)
@@ -516,6 +521,26 @@ static void test_descriptor(void)
 }
 
 /* A peer that does not read: commands pile up here, none is lost or torn. */
+/* QEMU would not read an urgent command behind eight others. */
+static void test_few_in_flight(void)
+{
+	struct talk t;
+
+	talk_ready(&t);
+	for (int i = 0; i < 8; i++)
+		command(&t, "c");
+	pump(&t);
+	ok(strstr(got(&t), "\"id\":7}") && !strstr(got(&t), "\"id\":8}"),
+		"six are on their way, the others wait");
+	qmp_command_urgent(t.q, "u", NULL, on_reply, &t);
+	pump(&t);
+	ok(strstr(got(&t), "{\"exec-oob\":\"u\",\"id\":10}"), "an urgent one does not");
+	say(&t, "{\"return\": 1, \"id\": 2}\n{\"return\": 1, \"id\": 3}\n");
+	pump(&t);
+	ok(strstr(got(&t), "\"id\":9}"), "an answer makes room");
+	talk_close(&t);
+}
+
 static void test_backpressure(void)
 {
 	_cleanup_free_ char *big = xcalloc(1, 100001);
@@ -524,7 +549,7 @@ static void test_backpressure(void)
 	unsigned lines = 0;
 
 	memset(big, 'x', 100000);
-	talk_ready(&t);
+	talk_ready_as(&t, "{\"QMP\": {\"capabilities\": []}}\r\n");
 	for (int i = 0; i < 20; i++)
 		qmp_command(t.q, "big", json_pack("s:t", big, NULL), -1, 0, NULL, NULL);
 	pump(&t);
@@ -572,6 +597,7 @@ int main(void)
 	test_raw();
 	test_urgent();
 	test_descriptor();
+	test_few_in_flight();
 	test_backpressure();
 	test_many_events();
 	return done_testing();
