@@ -101,6 +101,12 @@ static void look_at_file(struct disk_file *f, const struct stat *st)
 	f->device = st->st_dev;
 }
 
+/* What stands in the way of every sync of a descriptor is no reason to doubt what was written. */
+static bool is_unsyncable(int errnum)
+{
+	return errnum == EINVAL || errnum == EROFS || errnum == ENOTSUP;
+}
+
 /*
  * Opening it makes a network file system ask its server. Root may be nobody there, and still see size and time. A descriptor, or
  * -1 when it cannot be read.
@@ -108,11 +114,12 @@ static void look_at_file(struct disk_file *f, const struct stat *st)
 static int look_at(struct disk_file *f, bool sync)
 {
 	_cleanup_close_ int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	int r = fd >= 0 && sync ? fsync(fd) : 0;
 	struct stat st;
+	int r;
 
-	if (r == 0)
-		r = fd >= 0 ? fstat(fd, &st) : stat(f->path, &st);
+	if (fd >= 0 && sync && fsync(fd) < 0 && !is_unsyncable(errno))
+		f->sync_errnum = errno;
+	r = fd >= 0 ? fstat(fd, &st) : stat(f->path, &st);
 	if (r < 0 && errno == ENOENT)
 		f->kind = DISK_FILE_GONE;
 	else if (r < 0)
@@ -259,6 +266,19 @@ static void look_at_disk(const struct disk *disk, bool sync, struct disk_note *r
 	}
 }
 
+/* A state is worth nothing without what its guest has written. */
+static int check_durable(const struct disk_note *d, struct error *err)
+{
+	if (d->files.items[0].kind == DISK_FILE_GONE)
+		return error_set(err, ERROR_OPERATION_FAILED,
+			"disk %s: %s is gone; a state is worth nothing without it", d->target,
+			d->files.items[0].path);
+	VEC_FOREACH (f, &d->files)
+		if (f.sync_errnum)
+			return error_errno(err, f.sync_errnum, "disk %s: sync %s", d->target, f.path);
+	return 0;
+}
+
 int disk_look(const struct domain *d, bool saving, struct disk_notes *ret, struct error *err)
 {
 	struct disk_notes notes = {0};
@@ -271,11 +291,9 @@ int disk_look(const struct domain *d, bool saving, struct disk_notes *ret, struc
 			continue;
 		look_at_disk(disk, saving, &note);
 		VEC_ADD(&notes.disks, note);
-		if (saving && note.files.items[0].kind == DISK_FILE_GONE) {
+		if (saving && check_durable(&note, err) < 0) {
 			disk_notes_fini(&notes);
-			return error_set(err, ERROR_OPERATION_FAILED,
-				"disk %s: %s is gone; a state is worth nothing without it", disk->target,
-				disk->source);
+			return -1;
 		}
 	}
 	clock_gettime(CLOCK_REALTIME, &now);

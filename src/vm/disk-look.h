@@ -9,7 +9,7 @@
 #include "domain.h"
 
 /*
- * `saving`: what was written to the disks is made durable first, as the state will be; then one that is gone is an error (ERROR_OPERATION_FAILED). Whatever
+ * `saving`: what was written to the disks is made durable first, as the state will be; then one that is gone, or cannot be synced, is an error (ERROR_OPERATION_FAILED, ERROR_SYSTEM). Whatever
  * else cannot be looked at is noted as that.
  */
 int disk_look(const struct domain *d, bool saving, struct disk_notes *ret, struct error *err);

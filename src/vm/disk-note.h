@@ -26,8 +26,9 @@ enum disk_file_kind {
 struct disk_file {
 	char *path;
 	enum disk_file_kind kind;
-	char *why;	    /* UNSEEN: why */
-	uint64_t size;	    /* bytes */
+	char *why;	 /* UNSEEN: why */
+	int sync_errnum; /* found while saving: what was written could not be made durable. Not in the text */
+	uint64_t size;	 /* bytes */
 	int64_t written_ns; /* REGULAR: its last write, nanoseconds since 1970 */
 	uint64_t id,
 		device; /* REGULAR: inode and its device; BLOCK: device's number. They explain, and decide nothing */
