@@ -123,6 +123,14 @@ static void devices_listed(struct qmp *q, json *ret, const struct error *err, vo
 			vm_disk_unplugged(vm, disk->info.alias);
 }
 
+static bool has_journal(const struct vm *vm)
+{
+	char uuid[UUID_TEXT_MAX];
+
+	uuid_format(vm->uuid, uuid);
+	return file_exists(vm->registry->journal_fd, uuid);
+}
+
 static void status_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
 {
 	struct vm *vm = userdata;
@@ -137,6 +145,9 @@ static void status_replied(struct qmp *q, json *ret, const struct error *err, vo
 		paging_adopt(vm->paging);
 	status_write(vm, NULL);
 	recover_job(vm);
+	/* All of it is in, and the last daemon died before it could remove the file. */
+	if (!vm->paging && !vm->operation && !has_journal(vm))
+		paging_remove_leftover(vm);
 }
 
 static void monitor_ready(struct vm *vm)
@@ -252,12 +263,41 @@ static void recover_the_rest(struct registry *r)
 	strv_fini(&uuids);
 }
 
-/* The host went down while a guest's memory came in from its managed save: the guest had run, and is gone. */
+/* Does anybody still need what belongs to the VM of that name? A journal that could not be read may be about it. */
+static bool is_needed(struct registry *r, const char *name)
+{
+	struct vm *vm = registry_find_by_name(r, name);
+
+	return vm && (vm->state != VM_OFF || vm->operation || has_journal(vm));
+}
+
+static void remove_unneeded(struct registry *r, const char *file, const char *suffix)
+{
+	size_t len = strlen(file), end = strlen(suffix);
+	_cleanup_free_ char *name = len > end ? xstrndup(file, len - end) : NULL;
+
+	if (!name || !streq(file + len - end, suffix) || is_needed(r, name))
+		return;
+	log_info("%s/save/%s is of a guest that has run and is gone: removed", r->settings.lib_dir, file);
+	unlinkat(r->save_fd, file, 0);
+}
+
+/*
+ * The host went down while a guest's memory came in from its managed save: the guest had run, and is gone. Its VM may have been undefined
+ * since.
+ */
 static void remove_leftovers(struct registry *r)
 {
-	VEC_FOREACH (vm, &r->vms)
-		if (vm->state == VM_OFF && !vm->operation)
-			paging_remove_leftover(vm);
+	int fd = openat(r->save_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		remove_unneeded(r, entry->d_name, ".save.used");
+		remove_unneeded(r, entry->d_name, HOT_LIST_SUFFIX);
+	}
+	if (dir)
+		closedir(dir);
 }
 
 void registry_adopt(struct registry *r)

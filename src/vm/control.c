@@ -37,13 +37,14 @@ int vm_suspend(struct vm *vm, vm_done_fn done, void *userdata, struct error *err
 
 int vm_resume(struct vm *vm, vm_done_fn done, void *userdata, struct error *err)
 {
+	/* Whatever job is at work, it can only go on when its memory does. */
+	if (vm->qmp && vm->paging && vm->paging->trouble.code != ERROR_NONE)
+		return paging_resume(vm->paging, done, userdata, err);
 	if (need_monitor(vm, VERB_RESUME, err) < 0)
 		return -1;
 	if (vm->state == VM_RUNNING)
 		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' is already running", vm->name);
 	vm->resume_reason = RUNNING_UNPAUSED;
-	if (vm->paging && vm->paging->trouble.code != ERROR_NONE)
-		return paging_resume(vm->paging, done, userdata, err);
 	return vm_run_cpus(vm, done, userdata, err);
 }
 

@@ -12,13 +12,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 
 #include "log.h"
 #include "paging.h"
 #include "start.h"
-
-enum { DIRECTORY_FDSET = 2 };
 
 /* ---- which way ---- */
 
@@ -117,6 +114,8 @@ static void loaded(struct start_operation *start)
 	start->lazy_step = false;
 	stop_listening(start);
 	vm->paging = TAKE_PTR(start->paging);
+	/* What happens to its helper from now on happens to a VM that can be mended. */
+	vm->paging->state = PAGING_FILLING;
 	operation_step_done(&start->op, status_write(vm, &err) < 0 ? &err : NULL);
 }
 
@@ -190,7 +189,6 @@ static void agreed(struct qmp *q, json *ret, const struct error *err, void *user
 		load_instead(start, err);
 }
 
-/* QEMU reaches its run directory through a descriptor, as we do: the path may be too long for a socket. */
 static void directory_given(struct qmp *q, json *ret, const struct error *err, void *userdata)
 {
 	struct start_operation *start = userdata;
@@ -200,8 +198,7 @@ static void directory_given(struct qmp *q, json *ret, const struct error *err, v
 			load_instead(start, err);
 		return;
 	}
-	start->paging->incoming_uri =
-		xasprintf("unix:/proc/self/fd/%" PRIi64 "/" PAGES_SOCKET, json_get_int(ret, "fd", -1));
+	paging_set_directory(start->paging, ret);
 	proceed(start);
 }
 
@@ -218,8 +215,7 @@ enum step_result lazy_load(struct start_operation *start)
 	if (start->paging->preempt)
 		json_object_array_add(
 			list, json_pack("s:capability", "postcopy-preempt", "b:state", true, NULL));
-	qmp_command(q, "add-fd", json_pack("i:fdset-id", (int64_t)DIRECTORY_FDSET, NULL),
-		start->op.vm->run_fd, 0, directory_given, start);
+	paging_give_directory(start->paging, directory_given, start);
 	qmp_command(
 		q, "migrate-set-capabilities", json_pack("o:capabilities", list, NULL), -1, 0, agreed, start);
 	return STEP_WAIT;

@@ -243,6 +243,13 @@ static void on_resume(struct vm *vm, json *data)
 
 	if (vm->state != VM_PAUSED && vm->state != VM_STOPPING)
 		return;
+	if (vm->paging && vm->paging->trouble.code != ERROR_NONE) {
+		/* Its trouble came while it was let run: it stays paused until `resume` has ended that. */
+		qmp_command(vm->qmp, "stop", NULL, -1, 0, NULL, NULL);
+		if (vm->state == VM_PAUSED)
+			vm_become_paused(vm, PAUSED_IOERROR);
+		return;
+	}
 	if (!lease_may_run(vm->lease_state)) {
 		log_write(LOG_LEVEL_ERROR, vm->name, NULL,
 			"somebody let %s run without its leases: stopping it", vm->name);

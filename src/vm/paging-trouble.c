@@ -33,10 +33,12 @@ void paging_in_trouble(struct paging *p, const struct error *why)
 		&(struct vm_event){.type = VM_EVENT_IO_ERROR,
 			.vm = vm,
 			.io_error = {.path = p->image_path, .alias = "", .reason = "", .action = 1}});
-	if (vm->state == VM_RUNNING && vm->qmp)
+	/* Of a paused one a `cont` may be on its way. */
+	if ((vm->state == VM_RUNNING || vm->state == VM_PAUSED) && vm->qmp)
 		qmp_command(vm->qmp, "stop", NULL, -1, 0, NULL, NULL);
 	if (vm->state == VM_RUNNING || vm->state == VM_PAUSED)
 		vm_become_paused(vm, PAUSED_IOERROR);
+	paging_tell_waiters(p, why);
 	error_prefix(&err, "resume %s", vm->name);
 	answer_resume(p, &err);
 }
@@ -52,6 +54,7 @@ void paging_mended(struct paging *p)
 	log_write(LOG_LEVEL_NOTICE, vm->name, NULL, "vm %s has the memory it waited for", vm->name);
 	p->trouble = (struct error)ERROR_INIT;
 	p->resume_done = NULL;
+	error_set(&err, ERROR_OPERATION_FAILED, "QEMU is gone");
 	if (done && (!vm->qmp || vm_run_cpus(vm, done, p->resume_userdata, &err) < 0))
 		done(vm, &err, p->resume_userdata);
 }
@@ -60,17 +63,13 @@ int paging_resume(struct paging *p, vm_done_fn done, void *userdata, struct erro
 {
 	if (p->resume_done)
 		return error_set(err, ERROR_BUSY, "domain '%s' is just being resumed", p->vm->name);
-	p->failures = 0;
-	if (p->pager && paging_take_replacement(p)) {
+	if (paging_take_replacement(p) && p->pager)
 		/* The helper has the old file. QEMU notices that it is gone, and recovers with the next. */
 		pager_kill(p->pager);
-	} else if (p->pager) {
+	else if (p->state == PAGING_FILLING && p->pager)
 		pager_retry(p->pager);
-	} else {
-		paging_take_replacement(p);
-		if (paging_start_helper(p, err) < 0)
-			return -1;
-	}
+	else if (paging_recover_again(p, err) < 0)
+		return -1;
 	p->resume_done = done;
 	p->resume_userdata = userdata;
 	return 0;

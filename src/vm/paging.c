@@ -13,6 +13,8 @@
 #include "hot-list.h"
 #include "log.h"
 
+enum { DIRECTORY_FDSET = 2 };
+
 struct paging *paging_new(struct vm *vm, const char *image_path, int image_fd)
 {
 	struct paging *p = NEW(struct paging);
@@ -20,21 +22,17 @@ struct paging *paging_new(struct vm *vm, const char *image_path, int image_fd)
 	p->vm = vm;
 	p->image_path = xstrdup(image_path);
 	p->image_fd = image_fd;
-	p->identity = paging_identify(image_fd);
+	p->identity = image_fd >= 0 ? paging_identify(image_fd) : 0;
 	p->began = clock_now();
 	return p;
 }
 
-static void tell_waiters(struct paging *p, const struct error *err)
+void paging_tell_waiters(struct paging *p, const struct error *err)
 {
 	__typeof__(p->waiters) waiters = p->waiters;
-	vm_done_fn resume_done = p->resume_done;
 
 	p->waiters.items = NULL;
 	p->waiters.n = 0;
-	p->resume_done = NULL;
-	if (resume_done)
-		resume_done(p->vm, err, p->resume_userdata);
 	for (size_t i = 0; i < waiters.n; i++)
 		waiters.items[i].done(waiters.items[i].userdata, err);
 	VEC_FREE(&waiters);
@@ -49,7 +47,9 @@ void paging_free(struct paging *p, const struct error *why)
 	if (p->pager)
 		pager_kill(p->pager);
 	pager_free(p->pager);
-	tell_waiters(p, why);
+	if (p->resume_done)
+		p->resume_done(p->vm, why, p->resume_userdata);
+	paging_tell_waiters(p, why);
 	close_p(&p->image_fd);
 	free(p->incoming_uri);
 	free(p->image_path);
@@ -67,17 +67,18 @@ static char *run_file(const struct vm *vm, const char *name)
 int paging_start_helper(struct paging *p, struct error *err)
 {
 	_cleanup_free_ char *path = run_file(p->vm, PAGER_SOCKET);
-	_cleanup_close_ int listening = pager_listen(path, err);
-	struct pager_options options = {
-		.program = p->vm->registry->settings.io_program,
-		.name = p->image_path,
-		.file_fd = p->image_fd,
-		.listen_fd = listening,
-	};
+	_cleanup_close_ int listening = -1;
+	struct pager_options options = {.program = p->vm->registry->settings.io_program};
 
 	p->servable = false;
+	if (p->image_fd < 0 && paging_open_image(p, err) < 0)
+		return -1;
+	listening = pager_listen(path, err);
 	if (listening < 0)
 		return -1;
+	options.name = p->image_path;
+	options.file_fd = p->image_fd;
+	options.listen_fd = listening;
 	return pager_start(p->vm->registry->loop, &options, &paging_pager_ops, p, &p->pager, err);
 }
 
@@ -107,6 +108,26 @@ int paging_connect(struct paging *p, bool resume, struct error *err)
 	return 0;
 }
 
+void paging_give_directory(struct paging *p, qmp_reply_fn reply, void *userdata)
+{
+	qmp_command(p->vm->qmp, "add-fd", json_pack("i:fdset-id", (int64_t)DIRECTORY_FDSET, NULL),
+		p->vm->run_fd, 0, reply, userdata);
+}
+
+void paging_set_directory(struct paging *p, json *ret)
+{
+	_cleanup_free_ char *uri =
+		xasprintf("unix:/proc/self/fd/%" PRIi64 "/" PAGES_SOCKET, json_get_int(ret, "fd", -1));
+
+	replace_string(&p->incoming_uri, uri);
+}
+
+void paging_rename_image(struct paging *p, const char *path)
+{
+	replace_string(&p->image_path, path);
+	status_write(p->vm, NULL);
+}
+
 int paging_find_helper(struct paging *p)
 {
 	_cleanup_free_ char *path = run_file(p->vm, PAGER_SOCKET);
@@ -116,8 +137,6 @@ int paging_find_helper(struct paging *p)
 
 void paging_go(struct paging *p)
 {
-	if (p->state == PAGING_LOADING)
-		p->state = PAGING_FILLING;
 	if (p->pager)
 		pager_go(p->pager);
 	if (p->pager && p->hurry)
@@ -169,7 +188,10 @@ static void on_done(struct pager *pager, const struct error *err, void *userdata
 {
 	struct error why = err ? *err : (struct error)ERROR_INIT; /* it is the pager's */
 	struct paging *p = userdata;
+	struct transfer_progress progress;
 
+	pager_get_progress(p->pager, &progress);
+	p->came_in = progress.processed;
 	pager_free(p->pager);
 	p->pager = NULL;
 	if (why.code == ERROR_NONE)
@@ -316,8 +338,7 @@ json *paging_encode(const struct paging *p)
 	if (!p)
 		return NULL;
 	return json_pack("s:image", p->image_path, "u:identity", p->identity, "b:spent", p->spent, "b:hurry",
-		p->hurry, "s:incoming", p->incoming_uri, "b:preempt", p->preempt, "u:memory", p->memory,
-		NULL);
+		p->hurry, "b:preempt", p->preempt, "u:memory", p->memory, NULL);
 }
 
 /* ---- the verbs ---- */

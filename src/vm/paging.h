@@ -29,7 +29,7 @@
 
 enum paging_state { PAGING_LOADING, PAGING_FILLING, PAGING_BROKEN, PAGING_STATE_MAX_ };
 
-/* Someone who waits for the last page; `err` NULL: it is in. */
+/* Someone who waits for the last page; `err` NULL: it is in. Otherwise it will not be soon. */
 struct paging_waiter {
 	void (*done)(void *userdata, const struct error *err);
 	void *userdata;
@@ -45,15 +45,16 @@ struct paging {
 	char *incoming_uri; /* where QEMU listens, in its words */
 	bool preempt;	    /* QEMU takes urgent pages on a second socket */
 
-	struct pager *pager; /* NULL: none at work */
-	bool servable;	     /* the helper has the image open and is not connected to QEMU */
-	bool qemu_waits;     /* QEMU is postcopy-paused */
-	bool qemu_has_all;   /* QEMU's migration is "completed" */
-	bool recovering;     /* migrate-recover is on its way */
-	unsigned failures;   /* helpers that ended */
-	uint64_t identity;   /* of the image, whatever file it is in; 0 unknown */
-	uint64_t memory;     /* bytes in all, 0 not known yet */
-	uint64_t began;	     /* clock_now() */
+	struct pager *pager;		  /* NULL: none at work */
+	bool servable;			  /* the helper has the image open and is not connected to QEMU */
+	bool qemu_waits;		  /* QEMU is postcopy-paused */
+	bool qemu_has_all;		  /* QEMU's migration is "completed" */
+	bool recovering;		  /* migrate-recover is on its way */
+	unsigned failures;		  /* helpers that ended */
+	uint64_t came_in, came_in_before; /* bytes that were in when the last two helpers ended */
+	uint64_t identity;		  /* of the image, whatever file it is in; 0 unknown */
+	uint64_t memory;		  /* bytes in all, 0 not known yet */
+	uint64_t began;			  /* clock_now() */
 
 	struct error trouble;	/* code ERROR_NONE: none */
 	vm_done_fn resume_done; /* a resume that waits for the pages in question */
@@ -88,11 +89,20 @@ void vm_leave_paging(struct vm *vm);
 void paging_remove_leftover(struct vm *vm);
 /* Call `done` once, from the loop, when the last page is in. */
 void paging_wait(struct paging *p, void (*done)(void *userdata, const struct error *err), void *userdata);
+void paging_tell_waiters(struct paging *p, const struct error *err);
 void paging_forget_waiter(struct paging *p, void *userdata);
 void paging_fill_job_info(const struct paging *p, struct vm_job_info *info);
 /* For status.json; NULL for none. */
 json *paging_encode(const struct paging *p);
 
+/*
+ * QEMU reaches its run directory through a descriptor, as we do: the path may be too long for a socket. From its reply to the first comes
+ * incoming_uri.
+ */
+void paging_give_directory(struct paging *p, qmp_reply_fn reply, void *userdata);
+void paging_set_directory(struct paging *p, json *ret);
+/* The image has another name now. */
+void paging_rename_image(struct paging *p, const char *path);
 /* A descriptor connected to the helper an earlier daemon started, or -1. */
 int paging_find_helper(struct paging *p);
 
@@ -107,12 +117,16 @@ void paging_qemu_status(struct paging *p, const char *status);
 /* The helper is gone, or has lost QEMU. */
 void paging_broken(struct paging *p, const struct error *why);
 void paging_try_recover(struct paging *p);
+/* Somebody wants it tried again. Its end is told by paging_mended or paging_in_trouble. */
+int paging_recover_again(struct paging *p, struct error *err);
 /* From status.json, in a new daemon: the object only; NULL when `o` is none. */
 struct paging *paging_decode(struct vm *vm, json *o);
 /* Once QEMU's monitor answers: find the helper, or start another. */
 void paging_adopt(struct paging *p);
 
 uint64_t paging_identify(int fd);
+/* In a new daemon, when a helper needs it: the same image as before, or none. */
+int paging_open_image(struct paging *p, struct error *err);
 /* Another file with the same image stands where the first one was: use it. False: there is none. */
 bool paging_take_replacement(struct paging *p);
 

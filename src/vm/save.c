@@ -39,6 +39,10 @@ static void memory_is_in(void *userdata, const struct error *err)
 	struct error failure = ERROR_INIT;
 
 	save->awaits_memory = false;
+	if (!err && save->op.vm->state != VM_RUNNING && save->op.vm->state != VM_PAUSED) {
+		error_set(&failure, ERROR_OPERATION_FAILED, "it has shut down meanwhile");
+		err = &failure;
+	}
 	if (err)
 		operation_step_done(&save->op, err);
 	else if (stop_now(save, &failure) != STEP_WAIT)
@@ -62,7 +66,8 @@ static enum step_result resume_cpus(struct job *job, void *context, struct error
 	struct save_operation *save = context;
 	struct vm *vm = save->op.vm;
 
-	if (!save->was_running || !vm->qmp || vm->process_ended || vm->state == VM_RUNNING)
+	if (!save->was_running || !vm->qmp || vm->process_ended || vm->state == VM_RUNNING ||
+		(vm->paging && vm->paging->trouble.code != ERROR_NONE))
 		return STEP_DONE;
 	vm->resume_reason = RUNNING_SAVE_CANCELED;
 	return vm_run_cpus(vm, operation_vm_done, &save->op, err) < 0 ? STEP_FAILED : STEP_WAIT;

@@ -51,6 +51,11 @@ static enum step_result claim_image(struct job *job, void *context, struct error
 		error_errno(err, errno, "sync directory of %s", name);
 		return STEP_FAILED;
 	}
+	if (vm->paging) {
+		_cleanup_free_ char *path = xasprintf("%s.used", start->image_path);
+
+		paging_rename_image(vm->paging, path);
+	}
 	return STEP_DONE;
 }
 
@@ -65,6 +70,8 @@ static enum step_result unclaim_image(struct job *job, void *context, struct err
 		error_errno(err, errno, "rename %s back to %s", used, name);
 		return STEP_FAILED;
 	}
+	if (vm->paging)
+		paging_rename_image(vm->paging, start->image_path);
 	return STEP_DONE;
 }
 
@@ -232,6 +239,7 @@ static int decode(struct operation *op, json *params, struct error *err)
 {
 	struct start_operation *start = (struct start_operation *)op;
 
+	start->image_fd = start->monitor_fd = -1;
 	start->image_path = xstrdup(json_get_string(params, "image"));
 	start->managed = json_get_bool(params, "managed", false);
 	start->paused = json_get_bool(params, "paused", false);
@@ -364,6 +372,8 @@ static int start_from_managed_save(struct vm *vm, const struct vm_start_options 
 		goto fail;
 	}
 	start->paused = options->paused || !start->header.was_running;
+	/* One whose last page is long in, and whose removal failed: it must not be taken for this one. */
+	paging_remove_leftover(vm);
 	return operation_begin(&start->op, done, userdata, err);
 fail:
 	error_prefix(err, "start %s", vm->name);

@@ -59,10 +59,48 @@ class Killed(lazy.LazyTest):
     def test_daemon_and_helper(self):
         """While the guest's processor waits, or does not; QEMU itself is free."""
         self.begin()
+        self.kill_both()
+        self.start_daemon()
+        self.end()
+
+    def kill_both(self):
         helper = self.helper()
         self.daemon.kill()
         harness.kill_and_wait(helper)
+
+    def test_daemon_and_helper_of_a_managed_save(self):
+        """It has another name by then."""
         self.start_daemon()
+        self.virsh("restore", self.image)
+        self.wait_all_in()
+        self.virsh("managedsave", self.guest.name)
+        saved = self.guest.last()
+        self.hold()
+        self.virsh("start", self.guest.name)
+        self.answers(saved + 3)
+        self.kill_both()
+        self.start_daemon()
+        self.assertTrue(self.used().exists())
+        self.end()
+        harness.wait_for(lambda: not self.used().exists(), "the image goes with the last page")
+
+    def test_another_image_under_its_name(self):
+        """A new helper does not take pages of another state for the guest's."""
+        self.begin()
+        other = self.root / "other"
+        shutil.copy2(self.template, other)
+        with open(other, "ab") as f:
+            f.write(b"?")
+        os.replace(other, self.image)
+        self.kill_both()
+        self.start_daemon()
+        harness.wait_for(lambda: "trouble" in self.info(), "it is noticed")
+        self.assertIn("not the one", self.info()["trouble"])
+        self.assertEqual(self.guest.reason(), "paused (I/O error)")
+        self.virsh.fails("resume", self.guest.name)
+        shutil.copy2(self.template, other)
+        os.replace(other, self.image)
+        self.virsh("resume", self.guest.name)
         self.end()
 
     def test_politely_stopped_daemon(self):
@@ -124,6 +162,19 @@ class Damaged(lazy.LazyTest):
         self.assertIn("damaged", self.info()["trouble"])
         self.assertIn("damaged", self.virsh.fails("resume", self.guest.name))
         self.assertEqual(self.guest.state(), "paused")
+        self.flip(self.last_memory())
+        self.goes_on()
+
+    def test_a_save_that_waits(self):
+        """It fails with the cause, and the guest can be mended as without it."""
+        self.begin()
+        self.flip(self.last_memory())
+        save = self.virsh.start("save", self.guest.name, self.root / "other.save")
+        harness.wait_for(lambda: "Operation:        Save" in self.virsh("domjobinfo", self.guest.name), "it saves")
+        self.release()
+        self.assertNotEqual(save.wait(60), 0)
+        self.assertIn("damaged", save.communicate()[1])
+        self.wait_trouble()
         self.flip(self.last_memory())
         self.goes_on()
 
