@@ -22,6 +22,8 @@ check: packages
 bench: packages
 	$(MAKE) --no-print-directory all
 	bench/run
+	bench/restore
+	bench/clones
 
 # Each target for a while (FUZZ_TIME seconds); what it finds is in build-fuzz/findings.
 fuzz:
