@@ -29,8 +29,12 @@ static int find_or_make(struct registry *r, struct domain *d, struct vm **ret, s
 static int begin(struct start_operation *start, vm_done_fn done, void *userdata, struct error *err)
 {
 	struct vm *vm = vm_ref(start->op.vm);
-	int r = operation_begin(&start->op, done, userdata, err);
+	int r;
 
+	/* It has no definition otherwise, until its first step, and may be asked for it before. */
+	if (!vm->persistent)
+		launch_announce(start);
+	r = operation_begin(&start->op, done, userdata, err);
 	if (r < 0 && !vm->persistent)
 		registry_remove(vm->registry, vm);
 	vm_unref(vm);

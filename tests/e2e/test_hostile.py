@@ -11,6 +11,7 @@ import harness
 import rpc
 
 UNKNOWN_PROCEDURE = 39
+CREATE_XML, GET_ALL_DOMAIN_STATS = 10, 344
 STRING_MAX = 4 << 20
 
 
@@ -115,6 +116,19 @@ class Clients(harness.DaemonTest):
         serials = [connection.post(rpc.GET_TYPE) for _ in range(500)]
         answered = sorted(connection.receive().serial for _ in serials)
         self.assertEqual(answered, serials)
+
+    def test_looks_at_what_is_just_being_made(self):
+        """In one breath with the call that makes it."""
+        guest = harness.BootSector(self.root, self.virsh)
+        guest.prepare()
+        connection = self.connect().open()
+        for i in range(10):
+            create = rpc.frame(CREATE_XML, rpc.string(guest.xml()) + struct.pack(">I", 0), serial=100)
+            look = rpc.frame(GET_ALL_DOMAIN_STATS, struct.pack(">III", 0, 0, 0), serial=101)
+            connection.send(create + look)
+            answers = sorted((r.serial, r.status) for r in (connection.receive(), connection.receive()))
+            self.assertEqual(answers, [(100, rpc.OK), (101, rpc.OK)])
+            self.virsh("destroy", guest.name)
 
     def test_never_reads(self):
         """Answers that nobody fetches do not pile up without end."""
