@@ -19,6 +19,7 @@
 #include "transfer.h"
 
 #define PROGRESS_MS 100
+#define HELD_USEC   5000 /* between two looks whether a test still wants it to stand still */
 
 struct work {
 	const struct io_task *task;
@@ -65,6 +66,8 @@ static int save(struct work *w, struct error *err)
 	if (r == 0)
 		r = image_save_stream(s, err);
 	if (r == 0) {
+		while (fault_held("io-saving"))
+			usleep(HELD_USEC);
 		fault_point("io-streamed");
 		w->streamed = true;
 		ring(w->bell);

@@ -10,12 +10,17 @@ import unittest
 
 import harness
 
-MEMORY = 300  # MiB of incompressible memory: a save of it takes long enough to be met half-way
+MEMORY = 64  # MiB of incompressible memory
 
 
 class Job(harness.DaemonTest):
+    autostart = False
+
     def setUp(self):
         super().setUp()
+        # While this file is there no save comes to its end: it is met half-way, however fast the machine is.
+        self.brake = self.root / "brake"
+        self.daemon.start(GODWIT_FAULT=f"io-saving=hold:{self.brake}")
         self.guest = self.linux(memory=MEMORY + 128, arguments=f"gw.mem={MEMORY} gw.incompressible=1").define()
         self.virsh("start", self.guest.name)
         self.guest.wait_count(timeout=120)
@@ -27,7 +32,8 @@ class Job(harness.DaemonTest):
         return dict(re.findall(r"^([A-Za-z ]+):\s+(.*?)\s*$", done.stdout, re.M)) if done.returncode == 0 else {}
 
     def begin(self, *command):
-        """Start a command and wait until its job moves memory."""
+        """Start a command and wait until its job moves memory; it does not end before release()."""
+        self.brake.touch()
         process = self.virsh.start(*command)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.stderr.close)
@@ -39,11 +45,15 @@ class Job(harness.DaemonTest):
 
         return process, harness.wait_for(moving, "the job moves memory")
 
+    def release(self):
+        self.brake.unlink()
+
     def begin_and_abort(self, *command):
         process, _ = self.begin(*command)
         self.virsh("domjobabort", self.guest.name)
         self.assertNotEqual(process.wait(60), 0)
         self.assertRegex(process.stderr.read(), r"(?i)abort|cancel")
+        self.release()
 
     def goes_on(self):
         self.guest.wait_count(self.guest.last() + 5)
@@ -56,6 +66,7 @@ class Job(harness.DaemonTest):
             self.assertEqual(values["Operation"], "Save")
             self.assertRegex(values["Time elapsed"], r"^[1-9]\d* +ms$")
             self.assertRegex(values["Memory total"], r"^\d+\.\d+ [MG]iB$")
+            self.release()
             self.assertEqual(process.wait(60), 0, process.stderr.read())
             self.assertRegex(self.virsh("domjobinfo", self.guest.name, "--completed", "--keep-completed"),
                              r"(?s)Completed.*Save.*Memory total")
@@ -66,7 +77,8 @@ class Job(harness.DaemonTest):
             process, _ = self.begin("save", self.guest.name, self.image)
             self.assertRegex(self.virsh.fails("managedsave", self.guest.name), r"(?i)save|lock|running")
             self.assertRegex(self.virsh("domstate", self.guest.name), r"paused|running|shut off")
-            process.wait(60)
+            self.release()
+            self.assertEqual(process.wait(60), 0, process.stderr.read())
             self.virsh("restore", self.image)
             self.image.unlink()
         with self.subTest("abort of a save"):
@@ -87,6 +99,7 @@ class Job(harness.DaemonTest):
             process, _ = self.begin("save", self.guest.name, self.image)
             process.kill()
             process.wait()
+            self.release()
             harness.wait_for(lambda: not self.job().get("Operation"), "the job ends")
             if self.guest.state() == "shut off":
                 self.virsh("restore", self.image)
@@ -101,6 +114,7 @@ class Job(harness.DaemonTest):
             self.assertNotEqual(process.wait(60), 0)
             self.guest.wait_state("shut off")
             self.assertFalse(other.exists())
+            self.release()
         with self.subTest("QEMU dies during a save"):
             shutil.copy2(self.root / "disk.saved", self.guest.disk) # it ran since, and memory has to fit its disk
             self.virsh("restore", self.image)
