@@ -19,6 +19,7 @@
 
 struct told {
 	bool servable, lost, trouble;
+	bool owes_mended; /* of the trouble that was told the end has not been */
 	unsigned mended;
 	uint64_t processed;
 };
@@ -75,10 +76,14 @@ static void tell(struct serve *s)
 		told->lost = send_message(s, &(struct io_message){.type = IO_LOST});
 	}
 	if (now->trouble.code != ERROR_NONE && !told->trouble)
-		told->trouble =
+		told->trouble = told->owes_mended =
 			send_message(s, &(struct io_message){.type = IO_TROUBLE, .error = now->trouble});
-	if (now->mended != told->mended && send_message(s, &(struct io_message){.type = IO_MENDED}))
+	/* The last page may be in before both threads have looked whether there is more to retry. */
+	if ((now->mended != told->mended || (now->stage == PAGE_SERVER_DONE && told->owes_mended)) &&
+		send_message(s, &(struct io_message){.type = IO_MENDED})) {
 		told->mended = now->mended;
+		told->owes_mended = false;
+	}
 }
 
 static void close_all(int *fds, size_t n)

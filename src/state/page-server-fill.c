@@ -72,12 +72,13 @@ static void give_way(struct page_server *s)
 
 static void add_page(struct filling *f, struct page_ref ref)
 {
+	unsigned retries = serving_count_retries(f->server);
 	struct error trouble = ERROR_INIT;
 
 	if (section_add(f->section, f->server, f->reader, ref, &trouble) == 0)
 		return;
 	VEC_ADD(&f->unread, ref);
-	serving_report_trouble(f->server, &trouble);
+	serving_report_trouble(f->server, retries, &trouble);
 }
 
 /* The next page nobody sent. */

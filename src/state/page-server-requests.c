@@ -80,6 +80,7 @@ static int send_answer(struct answerer *a, struct page_ref ref, bool zero, struc
 static int answer(struct answerer *a, struct page_ref ref, struct error *err)
 {
 	struct page_server *s = a->server;
+	unsigned retries = serving_count_retries(s);
 	struct error trouble = ERROR_INIT;
 	bool zero;
 
@@ -88,7 +89,7 @@ static int answer(struct answerer *a, struct page_ref ref, struct error *err)
 	if (serving_read(s, &a->reader, ref, a->data, &zero, &trouble) == 0)
 		return send_answer(a, ref, zero, err);
 	VEC_ADD(&s->unread, ref);
-	serving_report_trouble(s, &trouble);
+	serving_report_trouble(s, retries, &trouble);
 	return 0;
 }
 

@@ -87,10 +87,10 @@ void serving_fail(struct page_server *s, const struct error *err)
 	pthread_mutex_unlock(&s->lock);
 }
 
-void serving_report_trouble(struct page_server *s, const struct error *err)
+void serving_report_trouble(struct page_server *s, unsigned retries, const struct error *err)
 {
 	pthread_mutex_lock(&s->lock);
-	if (s->trouble.code == ERROR_NONE) {
+	if (s->trouble.code == ERROR_NONE && s->retries == retries) {
 		s->trouble = *err;
 		ring(s->bell);
 	}

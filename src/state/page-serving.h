@@ -91,7 +91,8 @@ bool serving_is_connected(const struct page_server *s);
 /* Is there a connection to work for, and may the guest run (NULL: not asked)? Locks. */
 bool serving_look(struct page_server *s, bool *ret_going);
 
-void serving_report_trouble(struct page_server *s, const struct error *err);
+/* Of what was read when `retries` had been asked for; if another was asked for since, the page is read again for that one. */
+void serving_report_trouble(struct page_server *s, unsigned retries, const struct error *err);
 unsigned serving_count_retries(struct page_server *s);
 /* One thread is through with retry number `retries`. */
 void serving_note_retried(struct page_server *s, unsigned *which, unsigned retries);
