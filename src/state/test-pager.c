@@ -16,6 +16,7 @@
 #include "file.h"
 #include "fixture-destination.h"
 #include "fixture-image.h"
+#include "fixture-io.h"
 
 struct run {
 	sd_event *loop;
@@ -74,23 +75,6 @@ static void wait_until(struct run *r, const unsigned *count)
 		;
 }
 
-static const char *helper_path(void)
-{
-	static char path[PATH_MAX];
-	const char *env = getenv("GODWIT_IO");
-	ssize_t n;
-
-	if (env)
-		return env;
-	/* build/src/test-pager -> build/godwit-io */
-	n = readlink("/proc/self/exe", path, sizeof(path) - 20);
-	for (int i = 0; i < 2 && n > 0; i++)
-		while (n > 0 && path[--n] != '/')
-			;
-	snprintf(path + n, sizeof(path) - (size_t)n, "/godwit-io");
-	return path;
-}
-
 static void run_init(struct run *r)
 {
 	*r = (struct run){.directory = "/tmp/godwit-test-pager-XXXXXX"};
@@ -117,7 +101,7 @@ static void start(struct run *r, int fd)
 	okf(listening >= 0 && stat(r->socket, &st) == 0 && (st.st_mode & 0777) == 0600,
 		"a socket for oneself: %s", err.message);
 	okf(pager_start(r->loop,
-		    &(struct pager_options){.program = helper_path(),
+		    &(struct pager_options){.program = fixture_io_program(),
 			    .name = FIXTURE_IMAGE_NAME,
 			    .file_fd = fd,
 			    .listen_fd = listening},
@@ -260,7 +244,7 @@ static void test_ends(void)
 		int listening = pager_listen(r.socket, &err);
 
 		pager_start(r.loop,
-			&(struct pager_options){.program = helper_path(),
+			&(struct pager_options){.program = fixture_io_program(),
 				.name = FIXTURE_IMAGE_NAME,
 				.file_fd = none,
 				.listen_fd = listening},

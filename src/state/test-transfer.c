@@ -11,6 +11,7 @@
 #include <systemd/sd-event.h>
 
 #include "file.h"
+#include "fixture-io.h"
 #include "fixture-stream.h"
 #include "strv.h"
 #include "transfer.h"
@@ -55,23 +56,6 @@ static void on_done(struct transfer *t, const struct error *err, void *userdata)
 
 static const struct transfer_ops run_ops = {on_streamed, on_done};
 
-static const char *helper_path(void)
-{
-	static char path[PATH_MAX];
-	const char *env = getenv("GODWIT_IO");
-	ssize_t n;
-
-	if (env)
-		return env;
-	/* build/src/test-transfer -> build/godwit-io */
-	n = readlink("/proc/self/exe", path, sizeof(path) - 20);
-	for (int i = 0; i < 2 && n > 0; i++)
-		while (n > 0 && path[--n] != '/')
-			;
-	snprintf(path + n, sizeof(path) - (size_t)n, "/godwit-io");
-	return path;
-}
-
 /* Runs one transfer to its end; the stream descriptor is closed in it. */
 static void run(struct run *r)
 {
@@ -81,7 +65,7 @@ static void run(struct run *r)
 	r->success = false;
 	error_clear(&r->error);
 	if (!o.program)
-		o.program = helper_path();
+		o.program = fixture_io_program();
 	o.name = NAME;
 	sd_event_new(&r->loop);
 	if (transfer_start(r->loop, &o, &run_ops, r, &r->transfer, &r->error) == 0) {
@@ -223,7 +207,7 @@ static void test_free_while_running(void)
 	struct error err = ERROR_INIT;
 	struct run r = {.options = {.kind = TRANSFER_SAVE, .file_fd = fd, .xml = XML, .name = NAME}};
 
-	r.options.program = helper_path();
+	r.options.program = fixture_io_program();
 	ok(transfer_stream_pair(ends, &err) == 0, "a pair of sockets");
 	r.options.stream_fd = ends[0];
 	sd_event_new(&r.loop);
