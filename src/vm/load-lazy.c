@@ -50,13 +50,11 @@ static void choose(struct start_operation *start, const char *why_not)
 void lazy_load_prepare(struct start_operation *start)
 {
 	const char *why_not = why_eagerly(start);
-	_cleanup_close_ int fd = -1;
 	struct error err = ERROR_INIT;
 
 	if (!why_not) {
-		fd = fcntl(start->image_fd, F_DUPFD_CLOEXEC, 3);
-		start->paging = paging_new(start->op.vm, start->image_path, fd);
-		fd = -1;
+		start->paging = paging_new(
+			start->op.vm, start->image_path, fcntl(start->image_fd, F_DUPFD_CLOEXEC, 3));
 		start->paging->preempt = capabilities_has_migration(start->caps, "postcopy-preempt");
 		if (paging_start_helper(start->paging, &err) < 0) {
 			why_not = err.message;
@@ -115,7 +113,7 @@ static void loaded(struct start_operation *start)
 	stop_listening(start);
 	vm->paging = TAKE_PTR(start->paging);
 	/* What happens to its helper from now on happens to a VM that can be mended. */
-	vm->paging->state = PAGING_FILLING;
+	paging_move(vm->paging, PAGING_FILLING);
 	operation_step_done(&start->op, status_write(vm, &err) < 0 ? &err : NULL);
 }
 

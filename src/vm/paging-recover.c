@@ -41,7 +41,7 @@ void paging_broken(struct paging *p, const struct error *why)
 		paging_finish(p);
 		return;
 	}
-	p->state = PAGING_BROKEN;
+	paging_move(p, PAGING_BROKEN);
 	if (!p->pager)
 		start_another(p, why);
 	paging_try_recover(p);
@@ -69,7 +69,7 @@ static void recover_replied(struct qmp *q, json *ret, const struct error *err, v
 	}
 	log_write(LOG_LEVEL_NOTICE, p->vm->name, NULL, "the memory of %s comes in again", p->vm->name);
 	p->qemu_waits = false;
-	p->state = PAGING_FILLING;
+	paging_move(p, PAGING_FILLING);
 	paging_go(p);
 	/* Whoever resumes wants to hear how it ends; a helper that can read everything says so at once. */
 	if (p->trouble.code != ERROR_NONE)
@@ -114,7 +114,7 @@ struct paging *paging_decode(struct vm *vm, json *o)
 	p = paging_new(vm, image, -1);
 	p->spent = json_get_bool(o, "spent", false);
 	p->identity = json_get_uint(o, "identity", 0);
-	p->state = PAGING_BROKEN;
+	paging_move(p, PAGING_BROKEN);
 	p->hurry = json_get_bool(o, "hurry", false);
 	p->preempt = json_get_bool(o, "preempt", false);
 	p->memory = json_get_uint(o, "memory", 0);
@@ -149,7 +149,7 @@ void paging_adopt(struct paging *p)
 	paging_give_directory(p, directory_given, p->vm);
 	qmp_command(p->vm->qmp, "query-migrate", NULL, -1, 0, migration_replied, p->vm);
 	if (fd >= 0 && pager_reconnect(p->vm->registry->loop, fd, &paging_pager_ops, p, &p->pager, &err) == 0)
-		p->state = PAGING_FILLING;
+		paging_move(p, PAGING_FILLING);
 	else if (paging_start_helper(p, &err) < 0)
 		paging_in_trouble(p, &err);
 }

@@ -2,6 +2,7 @@
 /* A lazily restored guest while its memory comes in: from the helper's start to the last page (paging.h). */
 #include "paging.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,6 +15,30 @@
 #include "log.h"
 
 enum { DIRECTORY_FDSET = 2 };
+
+static const char *const state_names[] = {
+	[PAGING_LOADING] = "loading",
+	[PAGING_FILLING] = "filling",
+	[PAGING_BROKEN] = "broken",
+};
+static_assert(ARRAY_SIZE(state_names) == PAGING_STATE_MAX_, "every state has a name");
+
+/* Row: from; column: to. The drawing in paging.h; a new daemon begins with LOADING, and takes the helper as lost until it is found. */
+static const bool moves[PAGING_STATE_MAX_][PAGING_STATE_MAX_] = {
+	[PAGING_LOADING] = {[PAGING_FILLING] = true, [PAGING_BROKEN] = true},
+	[PAGING_FILLING] = {[PAGING_BROKEN] = true},
+	[PAGING_BROKEN] = {[PAGING_FILLING] = true},
+};
+
+void paging_move(struct paging *p, enum paging_state state)
+{
+	if (state == p->state)
+		return;
+	assert(moves[p->state][state]);
+	log_write(LOG_LEVEL_DEBUG, p->vm->name, NULL, "memory of vm %s: %s -> %s", p->vm->name,
+		state_names[p->state], state_names[state]);
+	p->state = state;
+}
 
 struct paging *paging_new(struct vm *vm, const char *image_path, int image_fd)
 {

@@ -4,7 +4,7 @@
  * the image, and QEMU takes them as the destination of a post-copy migration. From the step "load" until the last page is
  * in, or QEMU is gone, the VM has a struct paging.
  *
- *                      the guest may run           all pages are in
+ *                  QEMU has its devices            all pages are in
  *      LOADING -------------------------> FILLING ------------------> (freed; a managed save is removed)
  *                                          |   ^
  *        helper or connection lost         |   |  QEMU is postcopy-paused, a helper has the image open:
@@ -27,6 +27,7 @@
 #define HOT_LIST_SUFFIX                                                                                      \
 	".save.hot" /* beside managed saves: what the guest needed first, for its next image */
 
+/* FILLING: what the guest asks for is answered; from paging_go on all the rest comes too. */
 enum paging_state { PAGING_LOADING, PAGING_FILLING, PAGING_BROKEN, PAGING_STATE_MAX_ };
 
 /* Someone who waits for the last page; `err` NULL: it is in. Otherwise it will not be soon. */
@@ -50,7 +51,7 @@ struct paging {
 	bool qemu_waits;		  /* QEMU is postcopy-paused */
 	bool qemu_has_all;		  /* QEMU's migration is "completed" */
 	bool recovering;		  /* migrate-recover is on its way */
-	unsigned failures;		  /* helpers that ended */
+	unsigned failures;		  /* helpers in a row that ended without bringing a page */
 	uint64_t came_in, came_in_before; /* bytes that were in when the last two helpers ended */
 	uint64_t identity;		  /* of the image, whatever file it is in; 0 unknown */
 	uint64_t memory;		  /* bytes in all, 0 not known yet */
@@ -66,7 +67,9 @@ struct paging {
 extern const struct pager_ops paging_pager_ops;
 
 /* ---- paging.c ---- */
-/* Takes image_fd. */
+/* The one way from state to state. */
+void paging_move(struct paging *p, enum paging_state state);
+/* Takes image_fd; -1: it is opened when a helper needs it. */
 struct paging *paging_new(struct vm *vm, const char *image_path, int image_fd);
 /* Its helper ends when the guest never ran, and when QEMU is gone; whoever waits hears `why`. Accepts NULL. */
 void paging_free(struct paging *p, const struct error *why);
