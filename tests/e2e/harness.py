@@ -70,6 +70,15 @@ def wait_for(condition, what, timeout=60):
         time.sleep(0.01)
 
 
+def flip(path, offset):
+    """Alter one bit of a file, and alter it back the second time."""
+    with open(path, "r+b") as f:
+        f.seek(offset)
+        byte = f.read(1)[0]
+        f.seek(offset)
+        f.write(bytes([byte ^ 0x10]))
+
+
 # ---- processes ----
 
 def processes_of(root):

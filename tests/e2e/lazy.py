@@ -112,5 +112,17 @@ class LazyTest(unittest.TestCase):
         numbers = self.guest.numbers()
         self.guest.check_sequence(numbers[0])
 
+    def start_held_from_managed_save(self):
+        """It runs from its managed save, of which no more is read than it asks for."""
+        self.start_daemon()
+        self.virsh("restore", self.image)
+        self.wait_all_in()
+        self.virsh("managedsave", self.guest.name)
+        saved = self.guest.last()
+        self.hold()
+        self.virsh("start", self.guest.name)
+        self.answers(saved + 3)
+        self.assertTrue(self.used().exists(), "pages are still read from it")
+
     def used(self):
         return self.root / "lib/save" / f"{self.guest.name}.save.used"

@@ -149,24 +149,17 @@ class Requests(CloneTest):
             self.refused(f"{image_format}.*convert", "--name", "c")
             self.virsh("restore", self.image)
 
-    def flip(self, offset):
-        with open(self.image, "r+b") as f:
-            f.seek(offset)
-            byte = f.read(1)
-            f.seek(offset)
-            f.write(bytes([byte[0] ^ 1]))
-
     def test_damage(self):
         """In what godwit reads it is always noticed; in memory that is mapped, when that is asked for."""
         self.save(self.guest)
         memory, devices = (9 << 20) + 77, os.stat(self.image).st_size - 3000
-        self.flip(devices)
+        harness.flip(self.image, devices)
         self.refused("damaged", "--name", "c")
-        self.flip(devices)
-        self.flip(memory)
+        harness.flip(self.image, devices)
+        harness.flip(self.image, memory)
         self.refused("damaged", "--name", "c", "--count", "2", "--verify")
         self.godwit("clone", self.image, "--name", "c", "--paused")
-        self.flip(memory)
+        harness.flip(self.image, memory)
 
     def test_asked_meanwhile(self):
         """Clones that are not there yet are VMs that can be asked."""

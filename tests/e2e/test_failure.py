@@ -156,11 +156,7 @@ class Damage(harness.DaemonTest):
             offset = offset % size
             with self.subTest(format=image_format, offset=offset, size=size):
                 shutil.copy(self.image, self.copy)
-                with open(self.copy, "r+b") as f:
-                    f.seek(offset)
-                    byte = f.read(1)[0]
-                    f.seek(offset)
-                    f.write(bytes([byte ^ 0x10]))
+                harness.flip(self.copy, offset)
                 self.refused(f"byte {offset} of {size} altered")
 
     def test_altered(self):

@@ -54,13 +54,6 @@ class Image(harness.DaemonTest):
         source.unlink()
         return path
 
-    def flip(self, path, at):
-        with open(path, "r+b") as f:
-            f.seek(at)
-            byte = f.read(1)[0]
-            f.seek(at)
-            f.write(bytes([byte ^ 4]))
-
     def test_converted_there_and_back_the_guest_goes_on(self):
         previous = self.saved
         for image_format in ("sparse", "zstd", "raw", "zstd", "sparse", "raw"):
@@ -142,7 +135,7 @@ class Image(harness.DaemonTest):
         self.assertIn("by a host of the other byte order", self.image("info", path))
 
     def test_damage_is_found_and_no_target_is_left(self):
-        self.flip(self.saved, self.saved.stat().st_size // 2)
+        harness.flip(self.saved, self.saved.stat().st_size // 2)
         self.assertRegex(self.fails(1, "verify", self.saved), r"is damaged: its contents at offset \d+")
         self.assertIn("is damaged", self.fails(1, "convert", self.saved, self.root / "target", "--format", "zstd"))
         self.check_no_partial(self.root)

@@ -25,17 +25,8 @@ class Lazy(lazy.LazyTest):
                     self.virsh("save", self.guest.name, self.image, "--image-format", image_format)
 
     def test_managed_save_goes_with_its_last_page(self):
-        self.start_daemon(hold=True)
-        self.virsh("restore", self.image)
-        self.release()
-        self.wait_all_in()
-        self.virsh("managedsave", self.guest.name)
-        saved = self.guest.last()
-        self.hold()
-        self.virsh("start", self.guest.name)
-        self.answers(saved + 3)
-        self.assertTrue(self.used().exists(), "pages are still read from it")
-        self.assertFalse(self.virsh("dominfo", self.guest.name).count("Managed save:   yes"))
+        self.start_held_from_managed_save()
+        self.assertRegex(self.virsh("dominfo", self.guest.name), r"Managed save: +no")
         info = self.virsh("domjobinfo", self.guest.name)
         self.assertRegex(info, r"Memory remaining: +[1-9]")
         inside = self.info()["memory_in"]

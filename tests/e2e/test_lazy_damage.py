@@ -70,14 +70,7 @@ class Killed(lazy.LazyTest):
 
     def test_daemon_and_helper_of_a_managed_save(self):
         """It has another name by then."""
-        self.start_daemon()
-        self.virsh("restore", self.image)
-        self.wait_all_in()
-        self.virsh("managedsave", self.guest.name)
-        saved = self.guest.last()
-        self.hold()
-        self.virsh("start", self.guest.name)
-        self.answers(saved + 3)
+        self.start_held_from_managed_save()
         self.kill_both()
         self.start_daemon()
         self.assertTrue(self.used().exists())
@@ -132,13 +125,6 @@ class Damaged(lazy.LazyTest):
         self.assertIn(str(self.image), self.info()["trouble"])
         self.assertTrue(self.image.exists())
 
-    def flip(self, offset):
-        with open(self.image, "r+b") as f:
-            f.seek(offset)
-            byte = f.read(1)
-            f.seek(offset)
-            f.write(bytes([byte[0] ^ 0x10]))
-
     def last_memory(self):
         """An offset in the middle of memory's last part, which nothing asks for early."""
         return self.image.stat().st_size - (8 << 20)
@@ -156,26 +142,26 @@ class Damaged(lazy.LazyTest):
 
     def test_byte(self):
         self.begin()
-        self.flip(self.last_memory())
+        harness.flip(self.image, self.last_memory())
         self.release()
         self.wait_trouble()
         self.assertIn("damaged", self.info()["trouble"])
         self.assertIn("damaged", self.virsh.fails("resume", self.guest.name))
         self.assertEqual(self.guest.state(), "paused")
-        self.flip(self.last_memory())
+        harness.flip(self.image, self.last_memory())
         self.goes_on()
 
     def test_a_save_that_waits(self):
         """It fails with the cause, and the guest can be mended as without it."""
         self.begin()
-        self.flip(self.last_memory())
+        harness.flip(self.image, self.last_memory())
         save = self.virsh.start("save", self.guest.name, self.root / "other.save")
         harness.wait_for(lambda: "Operation:        Save" in self.virsh("domjobinfo", self.guest.name), "it saves")
         self.release()
         self.assertNotEqual(save.wait(60), 0)
         self.assertIn("damaged", save.communicate()[1])
         self.wait_trouble()
-        self.flip(self.last_memory())
+        harness.flip(self.image, self.last_memory())
         self.goes_on()
 
     def test_truncated(self):
@@ -193,7 +179,7 @@ class Damaged(lazy.LazyTest):
     def test_replaced(self):
         """A good copy put in its place counts; another image does not."""
         self.begin()
-        self.flip(self.last_memory())
+        harness.flip(self.image, self.last_memory())
         self.release()
         self.wait_trouble()
         other = self.root / "other"
@@ -215,7 +201,7 @@ class Damaged(lazy.LazyTest):
 
     def test_destroyed_in_trouble(self):
         self.begin()
-        self.flip(self.last_memory())
+        harness.flip(self.image, self.last_memory())
         self.release()
         self.wait_trouble()
         self.virsh("destroy", self.guest.name)
@@ -224,7 +210,7 @@ class Damaged(lazy.LazyTest):
     def test_before_it_runs(self):
         """Damaged where QEMU needs it at once: the restore fails, by name."""
         self.start_daemon()
-        self.flip(200)
+        harness.flip(self.image, 200)
         said = self.virsh.fails("restore", self.image)
         self.assertIn(str(self.image), said)
         self.assertIn("damaged", said)
