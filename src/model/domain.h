@@ -207,6 +207,14 @@ enum disk_error_policy {
 };
 enum disk_tray { DISK_TRAY_CLOSED, DISK_TRAY_OPEN, DISK_TRAY_MAX_ };
 
+/* An image that another one stands on. */
+struct disk_layer {
+	enum disk_source source_type;
+	char *source;
+	enum disk_format format; /* NONE means raw */
+	uint32_t node;		 /* as in struct disk */
+};
+
 struct disk {
 	enum disk_device device;
 	enum disk_bus bus;
@@ -229,7 +237,13 @@ struct disk {
 	uint32_t logical_block_size, physical_block_size; /* 0 not said */
 	char *snapshot;					  /* no, internal, external, manual; NULL */
 	struct device_info info;
-	uint32_t node; /* number of its block nodes in a QEMU (argv.h); 0: not yet given. Not in XML */
+	uint32_t node; /* number of its block nodes in a QEMU (argv.h); 0: not yet given. In live XML only */
+	/*
+	 * <backingStore>: what `source` stands on, the nearest first. `backing_known`: that is all of it; else the images' headers say, and are
+	 * asked before QEMU starts
+	 */
+	VEC(struct disk_layer) backing;
+	bool backing_known;
 };
 
 /* <lease>: something in a lock manager's keeping that the VM must hold while it runs (src/lease). */

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* All snapshots of a VM, and who came from whom. Plain data. */
+#pragma once
+
+#include "snapshot.h"
+
+struct snapshot_tree {
+	VEC(struct snapshot *) all; /* sorted by name; owned */
+	char *current;		    /* name; NULL: none, or the one that was is gone */
+};
+
+void snapshot_tree_fini(struct snapshot_tree *t);
+struct snapshot *snapshot_tree_find(const struct snapshot_tree *t, const char *name); /* NULL: none */
+struct snapshot *snapshot_tree_get_current(const struct snapshot_tree *t);	      /* NULL: none */
+size_t snapshot_tree_count_children(const struct snapshot_tree *t, const char *name); /* NULL: roots */
+bool snapshot_tree_is_below(const struct snapshot_tree *t, const char *name, const char *ancestor);
+/*
+ * Takes `s` when it succeeds; ERROR_OPERATION_INVALID or ERROR_INVALID_ARGUMENT when the name is taken, the parent is not there, or it would become its
+ * own ancestor. `replace`: one of this name gives way, and its children stay.
+ */
+int snapshot_tree_add(struct snapshot_tree *t, struct snapshot *s, bool replace, struct error *err);
+/* Its children become its parent's; the current one becomes its parent. Frees it. */
+void snapshot_tree_remove(struct snapshot_tree *t, struct snapshot *s);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The snapshots of a VM, as other rooms use them.
+ *
+ *	snapshot-store.c   their metadata on disk: lib/snapshot/NAME/SNAPSHOT.xml, as libvirt keeps them
+ *	snapshot-verb.c    what is asked of a new one, made exact       snapshot-create.c  the job
+ *	snapshot-revert.c  back to one of them                          snapshot-delete.c  one or more of them away
+ *
+ * A file that holds a snapshot's disk is ground for others: nobody writes to it, and it goes when the last who stands on it is gone.
+ */
+#pragma once
+
+#include "snapshot-tree.h"
+#include "vm.h"
+
+/* `name` is the snapshot's; NULL with err. */
+typedef void (*vm_snapshot_done_fn)(struct vm *vm, const char *name, const struct error *err, void *userdata);
+
+struct vm_snapshot_create_options {
+	const char *xml;
+	bool redefine, current, no_metadata, halt, disk_only, reuse_external, quiesce, atomic, live, validate;
+	const char *
+		hook; /* a storage snapshot's program and its arguments, for manual disks; NULL: the configuration's */
+};
+int vm_snapshot_create(struct vm *vm, const struct vm_snapshot_create_options *options,
+	vm_snapshot_done_fn done, void *userdata, struct error *err);
+
+struct vm_snapshot_revert_options {
+	const char *name;
+	bool running, paused, force, reset_nvram;
+};
+int vm_snapshot_revert(struct vm *vm, const struct vm_snapshot_revert_options *options, vm_done_fn done,
+	void *userdata, struct error *err);
+
+struct vm_snapshot_delete_options {
+	const char *name;
+	bool children, children_only, metadata_only;
+};
+int vm_snapshot_delete(struct vm *vm, const struct vm_snapshot_delete_options *options, vm_done_fn done,
+	void *userdata, struct error *err);
+
+/* All of them; borrowed, valid until the loop's next turn. */
+const struct snapshot_tree *vm_get_snapshots(const struct vm *vm);
