@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* qemu-img(1) at work on images that no QEMU has open; it says so itself when one has. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "error.h"
+#include "strv.h"
+
+struct qemu_img;
+
+/*
+ * Called once, from the loop. `output`: what the last command wrote to standard output, at most QEMU_IMG_OUTPUT_MAX bytes of
+ * it, borrowed. err: the first that failed, with what it had to say. May free it.
+ */
+typedef void (*qemu_img_done_fn)(const char *output, const struct error *err, void *userdata);
+
+#define QEMU_IMG_OUTPUT_MAX (1u << 20)
+
+/*
+ * Run one command after the other until one fails: each is what stands behind the program's name ("snapshot", "-c", ...). Copies them.
+ * They end when the daemon does.
+ */
+int qemu_img_start(sd_event *loop, const struct strv *commands, size_t n_commands, qemu_img_done_fn done,
+	void *userdata, struct qemu_img **ret, struct error *err);
+
+/* Kills it; nothing is called any more. Accepts NULL. */
+void qemu_img_free(struct qemu_img *q);
+
+/* How many of the commands are behind it. */
+size_t qemu_img_get_done(const struct qemu_img *q);
