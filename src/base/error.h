@@ -32,9 +32,12 @@ enum error_code {
 	ERROR_RPC,     /* the peer broke the protocol */
 	ERROR_UNKNOWN_PROCEDURE,
 	ERROR_AUTH,
-	ERROR_QEMU,	 /* QEMU refused; the message has its words */
-	ERROR_NO_OBJECT, /* network, pool, volume, secret ...: none is known here */
-	ERROR_IN_USE,	 /* somebody else holds the lease of what is needed */
+	ERROR_QEMU,	     /* QEMU refused; the message has its words */
+	ERROR_NO_OBJECT,     /* network, pool, volume, secret ...: none is known here */
+	ERROR_IN_USE,	     /* somebody else holds the lease of what is needed */
+	ERROR_AGENT,	     /* the agent in the guest cannot be talked to */
+	ERROR_AGENT_TIMEOUT, /* it did not answer this command in time */
+	ERROR_AGENT_REFUSED, /* it refused; the message has its words */
 	ERROR_CODE_MAX_,
 };
 

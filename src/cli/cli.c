@@ -319,6 +319,7 @@ enum exit_status cli_exit_status(const struct error *err)
 	case ERROR_AUTH:
 		return STATUS_DENIED;
 	case ERROR_TIMEOUT:
+	case ERROR_AGENT_TIMEOUT:
 		return STATUS_TIMEOUT;
 	case ERROR_INTERNAL:
 	case ERROR_SYSTEM:
@@ -329,6 +330,8 @@ enum exit_status cli_exit_status(const struct error *err)
 	case ERROR_EXISTS:
 	case ERROR_DAMAGED:
 	case ERROR_QEMU:
+	case ERROR_AGENT:
+	case ERROR_AGENT_REFUSED:
 	case ERROR_CODE_MAX_:
 		break;
 	}

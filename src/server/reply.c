@@ -47,6 +47,10 @@ static const struct {
 	[ERROR_AUTH] = {RPC_CODE_AUTH_FAILED, RPC_FROM_AUTH, "authentication failed"},
 	[ERROR_QEMU] = {RPC_CODE_INTERNAL, RPC_FROM_QEMU, "internal error"},
 	[ERROR_NO_OBJECT] = {RPC_CODE_INVALID_ARG, RPC_FROM_QEMU, "invalid argument"},
+	[ERROR_AGENT] = {RPC_CODE_AGENT_UNRESPONSIVE, RPC_FROM_QEMU, "Guest agent is not responding"},
+	[ERROR_AGENT_TIMEOUT] = {RPC_CODE_AGENT_COMMAND_TIMEOUT, RPC_FROM_QEMU,
+		"guest agent command timed out"},
+	[ERROR_AGENT_REFUSED] = {RPC_CODE_AGENT_COMMAND_FAILED, RPC_FROM_QEMU, "guest agent command failed"},
 };
 _Static_assert(ARRAY_SIZE(error_table) == ERROR_CODE_MAX_, "a code without an answer");
 
