@@ -17,6 +17,7 @@
 #include "operation.h"
 #include "paging.h"
 #include "resources.h"
+#include "vm-agent-internal.h"
 #include "vm-lease-internal.h"
 
 /* ---- jobs ---- */
@@ -154,6 +155,7 @@ static void monitor_ready(struct vm *vm)
 {
 	vm->on_monitor_ready = NULL;
 	vm_ask_balloon(vm);
+	vm_agent_adopt(vm);
 	qmp_command(vm->qmp, "qom-list", json_pack("s:path", "/machine/peripheral", NULL), -1, 0,
 		devices_listed, vm);
 	qmp_command(vm->qmp, "query-status", NULL, -1, 0, status_replied, vm);

@@ -7,7 +7,7 @@
 #include <termios.h>
 
 #include "file.h"
-#include "vm-internal.h"
+#include "vm-agent-internal.h"
 
 static const struct chardev *find_device(const struct domain *d, const char *alias)
 {
@@ -56,6 +56,11 @@ static int open_socket(const char *path, struct error *err)
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return error_errno(err, errno, "connect to %s", path);
 	return take_fd(&fd);
+}
+
+int vm_connect_channel(const struct chardev *c, struct error *err)
+{
+	return open_socket(c->path, err);
 }
 
 int vm_open_console(struct vm *vm, const char *device, int *ret_fd, struct error *err)

@@ -21,6 +21,7 @@
 #include "operation.h"
 #include "paging.h"
 #include "resources.h"
+#include "vm-agent-internal.h"
 #include "vm-lease-internal.h"
 
 /* How long QEMU may take to flush its disks and go before it is killed; libvirt gives as much. */
@@ -52,6 +53,7 @@ static void become_off(struct vm *vm)
 {
 	bool was_seen = vm->state != VM_STARTING;
 
+	vm_agent_qemu_ended(vm);
 	vm_drop_paging(vm);
 	vm_drop_hot_list(vm);
 	qmp_close(vm->qmp);
@@ -65,6 +67,7 @@ static void become_off(struct vm *vm)
 	status_remove(vm);
 	domain_free(vm->live);
 	vm->live = NULL;
+	quiesce_forget(vm);
 	strv_fini(&vm->found_devices);
 	strv_fini(&vm->unplugged);
 	vm->id = -1;
@@ -96,6 +99,7 @@ void vm_settle(struct vm *vm)
 		vm_finish_shutdown(vm);
 	} else if (vm->qmp && (vm->state == VM_RUNNING || vm->state == VM_PAUSED)) {
 		vm_remove_unplugged(vm);
+		quiesce_settle(vm);
 	}
 }
 
@@ -106,6 +110,7 @@ static void check_end(struct vm *vm)
 	vm->end_timer = sd_event_source_unref(vm->end_timer);
 	vm_ref(vm);
 	vm_drop_paging(vm);
+	vm_agent_qemu_ended(vm);
 	if (vm->operation)
 		operation_qemu_gone(vm->operation);
 	vm_settle(vm);
@@ -261,6 +266,7 @@ static void on_resume(struct vm *vm, json *data)
 		vm_emit_lifecycle(vm, EVENT_RESUMED, RESUMED_UNPAUSED);
 	vm->resume_reason = RUNNING_UNPAUSED;
 	status_write(vm, NULL);
+	quiesce_hurry(vm);
 }
 
 /* ---- shutdown and reset ---- */
@@ -304,6 +310,7 @@ static void on_shutdown(struct vm *vm, json *data)
 	fault_point("shutdown/seen");
 	status_write(vm, NULL);
 	fault_point("shutdown/written");
+	vm_agent_guest_ended(vm);
 	if (!vm->operation)
 		vm_finish_shutdown(vm);
 }
@@ -311,6 +318,8 @@ static void on_shutdown(struct vm *vm, json *data)
 static void on_reset(struct vm *vm, json *data)
 {
 	registry_emit(vm->registry, &(struct vm_event){.type = VM_EVENT_REBOOT, .vm = vm});
+	quiesce_forget(vm);
+	vm_agent_guest_ended(vm);
 }
 
 static void on_panic(struct vm *vm, json *data)
@@ -455,6 +464,17 @@ static void on_device_deleted(struct vm *vm, json *data)
 	}
 }
 
+static void on_agent(struct vm *vm, bool open)
+{
+	registry_emit(vm->registry, &(struct vm_event){.type = VM_EVENT_AGENT_LIFECYCLE,
+					    .vm = vm,
+					    .agent = {.state = open ? 1 : 2, .reason = 2}});
+	if (open)
+		quiesce_hurry(vm);
+	else
+		vm_agent_guest_ended(vm);
+}
+
 static void on_channel(struct vm *vm, json *data)
 {
 	const char *id = json_get_string(data, "id");
@@ -464,10 +484,8 @@ static void on_channel(struct vm *vm, json *data)
 		if (!streq(channel->info.alias, id))
 			continue;
 		replace_string(&channel->state, open ? "connected" : "disconnected");
-		if (streq(channel->name, "org.qemu.guest_agent.0"))
-			registry_emit(vm->registry, &(struct vm_event){.type = VM_EVENT_AGENT_LIFECYCLE,
-							    .vm = vm,
-							    .agent = {.state = open ? 1 : 2, .reason = 2}});
+		if (chardev_is_agent(channel))
+			on_agent(vm, open);
 	}
 }
 

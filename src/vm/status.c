@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "agent.h"
 #include "disk.h"
 #include "file.h"
 #include "log.h"
@@ -45,8 +46,9 @@ int status_write_process(struct vm *vm, pid_t pid, uint64_t start_time, struct e
 		vm->reboot_requested, "s:lock_manager", lease_kind_name(vm->lease_kind), "u:leases",
 		(uint64_t)vm->n_leases, "b:leases_given", vm->leases_given, "s:lease_version",
 		vm->lease_version, "b:restored_lazily", vm->restored_lazily, "s:restored_why",
-		vm->restored_why, "o:paging", paging_encode(vm->paging), "o:nodes", encode_nodes(vm->live),
-		"s:domain", xml, NULL);
+		vm->restored_why, "o:paging", paging_encode(vm->paging), "b:frozen", vm->quiesce.is_frozen,
+		"i:agent_timeout", (int64_t)vm->agent_timeout, "o:nodes", encode_nodes(vm->live), "s:domain",
+		xml, NULL);
 	_cleanup_free_ char *text = json_format(o);
 
 	return file_replace_volatile(vm->run_fd, STATUS_FILE, text, strlen(text), 0600, err);
@@ -108,6 +110,8 @@ static int decode(struct registry *r, json *o, const char *directory, struct vm 
 	vm->restored_lazily = json_get_bool(o, "restored_lazily", false);
 	replace_string(&vm->restored_why, json_get_string(o, "restored_why"));
 	vm->paging = paging_decode(vm, json_get(o, "paging"));
+	vm->quiesce.is_frozen = json_get_bool(o, "frozen", false);
+	vm->agent_timeout = (int)json_get_int(o, "agent_timeout", AGENT_BLOCK);
 	vm->reboot_requested = json_get_bool(o, "reboot_requested", false);
 	vm->status = (struct vm_status){
 		(int)json_get_int(o, "state", DOMAIN_NOSTATE), (int)json_get_int(o, "reason", 0)};

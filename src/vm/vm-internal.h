@@ -14,6 +14,7 @@
  * status.c    how the next daemon finds a running VM  console.c, stats.c, native.c  what can be looked at
  * vm-lease.c  what a VM must hold to run              lease-loss.c  and when it is lost
  * paging*.c   memory that comes in while the guest runs (paging.h)
+ * agent.c, vm-agent.c  the agent in the guest        quiesce.c   a guest frozen for a job
  * plug.c      devices come and go, on disk            attach.c, detach.c, disk-lease.c  and in a running QEMU
  *
  * size: the numbers of libvirt's states and events, and two structs that every file of the room knows.
@@ -26,6 +27,7 @@
 #include "job.h"
 #include "journal.h"
 #include "process.h"
+#include "quiesce-internal.h"
 #include "registry.h"
 #include "vm.h"
 
@@ -104,6 +106,7 @@ enum {
 };
 enum { SHUTDOWN_FINISHED, SHUTDOWN_GUEST, SHUTDOWN_HOST };
 
+struct agent;
 struct operation;
 struct paging;
 struct lease_work;
@@ -154,6 +157,10 @@ struct vm {
 	struct paging *paging; /* restored lazily, and memory is still coming in; else NULL */
 	bool restored_lazily;  /* this run began so */
 	char *restored_why;    /* why it was restored eagerly; NULL: lazily, or booted */
+
+	struct agent *agent; /* vm-agent.h; NULL until it is asked something */
+	int agent_timeout;   /* AGENT_BLOCK ... */
+	struct quiesce quiesce;
 
 	/* vm-lease.h */
 	struct lease_set *leases; /* NULL when off, or started under another lock manager */
@@ -211,6 +218,7 @@ enum vm_verb {
 	VERB_RENAME,
 	VERB_ATTACH,
 	VERB_DETACH,
+	VERB_AGENT,
 	VERB_MAX_,
 };
 /* Is the verb allowed in this state, and no job in its way? */

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 
+#include "agent.h"
 #include "clock.h"
 #include "file.h"
 #include "log.h"
@@ -52,6 +53,7 @@ static const struct {
 	[VERB_RENAME] = {"rename", IN(VM_OFF), false},
 	[VERB_ATTACH] = {"attach a disk to", IN_ACTIVE, false},
 	[VERB_DETACH] = {"detach a disk from", IN_ACTIVE, false},
+	[VERB_AGENT] = {"ask the agent of", IN(VM_RUNNING), true},
 };
 static_assert(ARRAY_SIZE(verbs) == VERB_MAX_, "every verb has a row");
 
@@ -65,6 +67,7 @@ struct vm *vm_new(struct registry *r, const char *name, const uint8_t uuid[16])
 	memcpy(vm->uuid, uuid, 16);
 	vm->id = -1;
 	vm->run_fd = -1;
+	vm->agent_timeout = AGENT_BLOCK;
 	vm->status = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_UNKNOWN};
 	return vm;
 }
@@ -83,6 +86,8 @@ static void vm_free(struct vm *vm)
 	vm_leave_paging(vm);
 	free(vm->restored_why);
 	lease_set_free(vm->leases);
+	agent_free(vm->agent);
+	quiesce_fini(&vm->quiesce);
 	free(vm->lease_version);
 	qmp_close(vm->qmp);
 	process_free(vm->process);
