@@ -10,12 +10,10 @@
 struct qemu_img;
 
 /*
- * Called once, from the loop. `output`: what the last command wrote to standard output, at most QEMU_IMG_OUTPUT_MAX bytes of
- * it, borrowed. err: the first that failed, with what it had to say. May free it.
+ * Called once, from the loop. `output`: what the last command wrote to standard output (program.h), borrowed. err: the first that failed, with what
+ * it had to say. May free it.
  */
 typedef void (*qemu_img_done_fn)(const char *output, const struct error *err, void *userdata);
-
-#define QEMU_IMG_OUTPUT_MAX (1u << 20)
 
 /*
  * Run one command after the other until one fails: each is what stands behind the program's name ("snapshot", "-c", ...). Copies them.

@@ -77,7 +77,7 @@ static void test_failure(void)
 	command(&commands[2], "snapshot", "-d", "two", "image");
 	run(commands, 3, &a);
 	ok(a.n == 1 && a.err.code == ERROR_OPERATION_FAILED && !a.output, "the second fails");
-	ok(startswith(a.err.message, "qemu-img snapshot: ") && !strchr(a.err.message, '\n') &&
+	ok(startswith(a.err.message, "qemu-img: ") && !strchr(a.err.message, '\n') &&
 			strstr(a.err.message, "none"),
 		"in its own words");
 	strv_fini(&commands[0]);
