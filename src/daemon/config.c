@@ -23,7 +23,8 @@ enum kind {
 	KIND_FORMAT,
 	KIND_UUID,
 	KIND_LEASE,
-	KIND_RESTORE
+	KIND_RESTORE,
+	KIND_HOOK
 };
 
 static const struct key {
@@ -34,6 +35,7 @@ static const struct key {
 } keys[] = {
 	{"save_image_format", KIND_FORMAT, offsetof(struct config, save_image_format), 0, 0},
 	{"restore_mode", KIND_RESTORE, offsetof(struct config, restore_eagerly), 0, 0},
+	{"snapshot_hook", KIND_HOOK, offsetof(struct config, snapshot_hook), 0, 0},
 	{"auto_start_bypass_cache", KIND_SWITCH, offsetof(struct config, auto_start_bypass_cache), 0, 0},
 	{"kvm_probe", KIND_SWITCH, offsetof(struct config, kvm_probe), 0, 0},
 	{"vnc_listen", KIND_STRING, offsetof(struct config, vnc_listen), 0, 0},
@@ -78,6 +80,7 @@ void config_init(struct config *c)
 
 void config_fini(struct config *c)
 {
+	free(c->snapshot_hook);
 	free(c->vnc_listen);
 	free(c->hostname);
 	free(c->emulator);
@@ -135,7 +138,8 @@ int config_set(struct config *c, const char *name, const char *value, bool quote
 	if (!key)
 		return error_set(err, ERROR_INVALID_ARGUMENT, "%s: unknown key '%s'", where, name);
 	is_text = key->kind == KIND_STRING || key->kind == KIND_PATH || key->kind == KIND_FORMAT ||
-		  key->kind == KIND_UUID || key->kind == KIND_LEASE || key->kind == KIND_RESTORE;
+		  key->kind == KIND_UUID || key->kind == KIND_LEASE || key->kind == KIND_RESTORE ||
+		  key->kind == KIND_HOOK;
 	if (quoted != is_text)
 		return bad(where, name, value,
 			is_text ? "expected a \"string\" in quotes" : "expected a number without quotes",
@@ -171,6 +175,12 @@ int config_set(struct config *c, const char *name, const char *value, bool quote
 		if (!streq(value, "lazy") && !streq(value, "eager"))
 			return bad(where, name, value, "expected \"lazy\" or \"eager\"", err);
 		c->restore_eagerly = streq(value, "eager");
+		return 0;
+	case KIND_HOOK:
+		if (*value != '/' && (!*value || strchr(value, '/')))
+			return bad(where, name, value,
+				"expected an absolute path or a name such as \"reflink\"", err);
+		replace_string(&c->snapshot_hook, value);
 		return 0;
 	case KIND_FORMAT:
 		return set_format(c, key, value, where, err);

@@ -14,7 +14,8 @@ struct config {
 	enum image_format save_image_format;
 	bool restore_eagerly; /* all memory is in before the guest runs */
 	bool auto_start_bypass_cache;
-	bool kvm_probe; /* false: take the kernel's word that KVM works */
+	bool kvm_probe;	     /* false: take the kernel's word that KVM works */
+	char *snapshot_hook; /* path, or the name of one of hooks/; NULL: none */
 	char *vnc_listen;
 	char *hostname;
 	bool has_host_uuid;

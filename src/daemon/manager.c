@@ -102,10 +102,23 @@ static int fill_leases(const struct paths *paths, const struct config *config, s
 	return find_account(config->sanlock_user, config->sanlock_group, s, err);
 }
 
+/* A name is that of one of those that came with godwit. */
+static int find_hook(const struct paths *paths, const struct config *config, char **ret, struct error *err)
+{
+	const char *hook = config->snapshot_hook;
+
+	if (!hook)
+		return 0;
+	*ret = *hook == '/' ? xstrdup(hook) : xasprintf("%s/%s", paths->hooks, hook);
+	if (access(*ret, X_OK) < 0)
+		return error_errno(err, errno, "%s: snapshot_hook '%s': run %s", paths->config, hook, *ret);
+	return 0;
+}
+
 static int open_registry(struct manager *m, sd_event *loop, const struct paths *paths,
 	const struct config *config, const char *hostname, struct error *err)
 {
-	_cleanup_free_ char *lease_directory = NULL;
+	_cleanup_free_ char *lease_directory = NULL, *hook = NULL;
 	struct registry_settings settings = {
 		.etc_dir = paths->etc,
 		.lib_dir = paths->lib,
@@ -122,9 +135,11 @@ static int open_registry(struct manager *m, sd_event *loop, const struct paths *
 		.hostname = hostname,
 	};
 
-	if (find_host_uuid(paths, config, settings.host_uuid, err) < 0 ||
+	if (find_hook(paths, config, &hook, err) < 0 ||
+		find_host_uuid(paths, config, settings.host_uuid, err) < 0 ||
 		fill_leases(paths, config, &settings.leases, &lease_directory, err) < 0)
 		return -1;
+	settings.snapshot_hook = hook;
 	return registry_open(loop, &settings, &m->registry, err);
 }
 

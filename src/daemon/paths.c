@@ -110,6 +110,7 @@ int paths_init(struct paths *p, const char *root, bool session, struct error *er
 	p->socket_ro = p->is_system || root ? xasprintf("%s/godwit-sock-ro", p->run) : NULL;
 	p->io_program = find_program("godwit-io", GODWIT_LIBEXECDIR);
 	p->command = find_program("godwit", GODWIT_BINDIR);
+	p->hooks = find_program("hooks", GODWIT_LIBEXECDIR "/godwit");
 	return make_directories(p, err);
 }
 
@@ -126,4 +127,5 @@ void paths_fini(struct paths *p)
 	free(p->alias_socket_ro);
 	free(p->io_program);
 	free(p->command);
+	free(p->hooks);
 }

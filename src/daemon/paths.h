@@ -13,6 +13,7 @@ struct paths {
 	char *alias_socket, *alias_socket_ro; /* where libvirt's client looks for godwit:///system; NULL */
 	/* godwit-io and godwit: beside the daemon's own binary, else where they were installed */
 	char *io_program, *command;
+	char *hooks; /* directory of those that came with godwit, found likewise */
 	bool is_system;
 };
 

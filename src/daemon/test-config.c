@@ -57,6 +57,7 @@ static void test_bad(void)
 		{"save_image_format = \"gzip\"\n", "expected \"raw\", \"zstd\" or \"sparse\""},
 		{"restore_mode = \"fast\"\n", "expected \"lazy\" or \"eager\""},
 		{"restore_mode = 1\n", "expected a \"string\" in quotes"},
+		{"snapshot_hook = \"../x\"\n", "expected an absolute path or a name"},
 		{"hostname = \"open\n", ":1: the string is not closed"},
 		{"hostname = bare\n", "expected a \"string\" in quotes"},
 		{"hostname \"x\"\n", "expected `key = value`"},

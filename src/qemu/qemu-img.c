@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A list of command lines, each begun when the one before it has ended well. */
 #include "qemu-img.h"
 
 #include <assert.h>

@@ -12,7 +12,8 @@
 
 /* What registry_settings points to, owned. */
 struct registry_strings {
-	char *etc_dir, *lib_dir, *run_dir, *log_dir, *io_program, *default_emulator, *vnc_listen, *hostname;
+	char *etc_dir, *lib_dir, *run_dir, *log_dir, *io_program, *default_emulator, *snapshot_hook,
+		*vnc_listen, *hostname;
 	char *file_lockspace_dir, *disk_lease_dir, *lost_program, *lost_socket;
 };
 
@@ -34,6 +35,7 @@ static void copy_settings(struct registry *r, const struct registry_settings *s)
 	r->settings.log_dir = keep(&strings->log_dir, s->log_dir);
 	r->settings.io_program = keep(&strings->io_program, s->io_program);
 	r->settings.default_emulator = keep(&strings->default_emulator, s->default_emulator);
+	r->settings.snapshot_hook = keep(&strings->snapshot_hook, s->snapshot_hook);
 	r->settings.vnc_listen = keep(&strings->vnc_listen, s->vnc_listen);
 	r->settings.hostname = keep(&strings->hostname, s->hostname);
 	r->settings.leases.hostname = r->settings.hostname;
@@ -54,6 +56,7 @@ static void free_strings(struct registry_strings *s)
 	free(s->log_dir);
 	free(s->io_program);
 	free(s->default_emulator);
+	free(s->snapshot_hook);
 	free(s->vnc_listen);
 	free(s->hostname);
 	free(s->file_lockspace_dir);

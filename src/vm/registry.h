@@ -19,6 +19,7 @@ struct registry_settings {
 	bool has_save_format;
 	enum image_format save_format; /* else: sparse where QEMU has mapped-ram, raw otherwise */
 	bool restore_eagerly;	       /* load all memory before the guest runs, even where it need not be */
+	const char *snapshot_hook;     /* path of the program for manual snapshots of disks; NULL: none */
 	bool auto_start_bypass_cache;
 	bool trust_kvm;		/* use /dev/kvm without having tried a guest under it */
 	const char *vnc_listen; /* address */
