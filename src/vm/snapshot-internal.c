@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The images a snapshot is inside of, and the two ways to change them: a job of the QEMU that has them open, or qemu-img. */
+#include "snapshot-internal.h"
+
+#include "disk.h"
+#include "qemu-img.h"
+#include "qemu-job.h"
+
+#define NVRAM_NODE "libvirt-pflash1-format"
+
+struct internal_work {
+	struct vm *vm; /* a reference */
+	enum internal_action action;
+	char *name;
+	struct strv
+		images; /* their paths, or their nodes in a running QEMU; what is left to do with qemu-img */
+	size_t at;
+	struct qemu_job *job;
+	struct qemu_img *img;
+	json *arguments; /* of QEMU's job, which waits for an earlier one */
+	vm_done_fn done;
+	void *userdata;
+};
+
+static const struct {
+	const char *command; /* QEMU's */
+	const char *option;  /* of "qemu-img snapshot" */
+} actions[] = {
+	[INTERNAL_TAKE] = {"snapshot-save", "-c"},
+	[INTERNAL_DROP] = {"snapshot-delete", "-d"},
+	[INTERNAL_LOAD] = {"snapshot-load", NULL},
+	[INTERNAL_APPLY] = {NULL, "-a"},
+};
+
+void internal_forget(struct internal_work *w)
+{
+	if (!w)
+		return;
+	qemu_job_forget(w->job);
+	qemu_img_free(w->img);
+	json_object_put(w->arguments);
+	strv_fini(&w->images);
+	free(w->name);
+	vm_unref(w->vm);
+	free(w);
+}
+
+static void end(struct internal_work *w, const struct error *err)
+{
+	struct vm *vm = vm_ref(w->vm);
+	struct error outcome = ERROR_INIT;
+	vm_done_fn done = w->done;
+	void *userdata = w->userdata;
+
+	if (err)
+		outcome = *err;
+	internal_forget(w);
+	done(vm, outcome.code != ERROR_NONE ? &outcome : NULL, userdata);
+	vm_unref(vm);
+}
+
+/* ---- which images ---- */
+
+/* The image that holds it now: of one that is to be taken the present one, else the one it was taken of. */
+static const char *image_of(const struct snapshot *s, const struct disk *now)
+{
+	const struct disk *then = s->domain ? domain_find_disk(s->domain, now->target) : NULL;
+
+	return then ? then->source : now->source;
+}
+
+/* In a running QEMU only the image that is written to can be changed. */
+static int add_image(const struct vm *vm, const struct snapshot *s, const struct snapshot_disk *disk,
+	struct strv *ret, struct error *err)
+{
+	const struct domain *d = vm_get_domain(vm);
+	const struct disk *now = domain_find_disk(d, disk->target);
+	const char *path;
+
+	if (!now || !now->source)
+		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' has no disk '%s' now", vm->name,
+			disk->target);
+	path = image_of(s, now);
+	if (now->format != DISK_FORMAT_QCOW2 && streq(path, now->source))
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+			"internal snapshot for disk %s unsupported for storage type %s: its image must be "
+			"qcow2",
+			disk->target,
+			now->format == DISK_FORMAT_NONE ? "raw" : disk_format_name(now->format));
+	if (!vm->qmp)
+		strv_add(ret, path);
+	else if (streq(path, now->source))
+		strv_addf(ret, "libvirt-%u-format", now->node);
+	else
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"snapshot '%s' is inside image %s of disk %s, which the running VM does not write "
+			"to: "
+			"shut it down first",
+			s->name, path, disk->target);
+	return 0;
+}
+
+static int add_nvram(const struct vm *vm, struct strv *ret, struct error *err)
+{
+	const struct domain_os *os = &vm_get_domain(vm)->os;
+
+	if (!os->nvram)
+		return 0;
+	if (!streq(os->nvram_format, "qcow2"))
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+			"internal snapshots of a VM with pflash based firmware require QCOW2 nvram format: "
+			"the variables of domain '%s' are %s",
+			vm->name, os->nvram_format ? os->nvram_format : "raw");
+	strv_add(ret, vm->qmp ? NVRAM_NODE : os->nvram);
+	return 0;
+}
+
+/* The first is a disk's: the guest's state goes into it. */
+static int find_images(const struct vm *vm, const struct snapshot *s, struct strv *ret, struct error *err)
+{
+	VEC_FOREACH (disk, &s->disks) {
+		if (disk.location == SNAPSHOT_INTERNAL && add_image(vm, s, &disk, ret, err) < 0)
+			return -1;
+	}
+	if (ret->n == 0)
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+			"no disk of domain '%s' is selected for an internal snapshot", vm->name);
+	return add_nvram(vm, ret, err);
+}
+
+int internal_check(
+	const struct vm *vm, enum internal_action action, const struct snapshot *s, struct error *err)
+{
+	struct strv images = {0};
+	int r = find_images(vm, s, &images, err);
+
+	strv_fini(&images);
+	if (r == 0 && vm->qmp && !actions[action].command)
+		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' is running", vm->name);
+	if (r == 0 && !vm->qmp && !actions[action].option)
+		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' is not running", vm->name);
+	return r;
+}
+
+/* ---- in QEMU ---- */
+
+static void job_ended(struct vm *vm, const struct error *err, void *userdata)
+{
+	struct internal_work *w = userdata;
+
+	w->job = NULL;
+	end(w, err);
+}
+
+static void earlier_ended(struct vm *vm, const struct error *err, void *userdata)
+{
+	struct internal_work *w = userdata;
+
+	/* How it ended does not matter: what is done now is done whatever it left. */
+	w->job = NULL;
+	if (vm->qmp)
+		w->job = qemu_job_start(vm, actions[w->action].command, TAKE_PTR(w->arguments), job_ended, w);
+	else
+		end(w, err);
+}
+
+static void start_in_qemu(struct internal_work *w)
+{
+	json *devices = json_object_new_array();
+	char uuid[UUID_TEXT_MAX];
+	_cleanup_free_ char *id = NULL;
+
+	uuid_format(w->vm->uuid, uuid);
+	id = xasprintf("internal-snapshot-%s", uuid);
+	for (size_t i = 0; i < w->images.n; i++)
+		json_object_array_add(devices, json_object_new_string(w->images.items[i]));
+	w->arguments = json_pack("s:job-id", id, "s:tag", w->name, "o:devices", devices, NULL);
+	if (w->action != INTERNAL_DROP)
+		json_object_object_add(w->arguments, "vmstate", json_object_new_string(w->images.items[0]));
+	w->job = qemu_job_await(w->vm, id, earlier_ended, w);
+}
+
+/* ---- with qemu-img ---- */
+
+static int start_next(struct internal_work *w, struct error *err);
+
+static void image_done(const char *output, const struct error *err, void *userdata)
+{
+	struct internal_work *w = userdata;
+	struct error failure = ERROR_INIT;
+
+	qemu_img_free(TAKE_PTR(w->img));
+	/* "Could not delete snapshot 'a': snapshot not found" */
+	if (err && !(w->action == INTERNAL_DROP && strstr(err->message, "not found"))) {
+		failure = *err;
+		error_prefix(&failure, "image %s", w->images.items[w->at]);
+	} else if (++w->at < w->images.n && start_next(w, &failure) == 0) {
+		return;
+	}
+	end(w, failure.code != ERROR_NONE ? &failure : NULL);
+}
+
+static int start_next(struct internal_work *w, struct error *err)
+{
+	struct strv command = {0};
+	int r;
+
+	strv_add(&command, "snapshot");
+	strv_add(&command, actions[w->action].option);
+	strv_add(&command, w->name);
+	strv_add(&command, w->images.items[w->at]);
+	r = qemu_img_start(w->vm->registry->loop, &command, 1, image_done, w, &w->img, err);
+	strv_fini(&command);
+	return r;
+}
+
+int internal_start(struct vm *vm, enum internal_action action, const struct snapshot *s, vm_done_fn done,
+	void *userdata, struct internal_work **ret, struct error *err)
+{
+	struct internal_work *w;
+
+	if (internal_check(vm, action, s, err) < 0)
+		return -1;
+	w = NEW(struct internal_work);
+	*w = (struct internal_work){.vm = vm_ref(vm),
+		.action = action,
+		.name = xstrdup(s->name),
+		.done = done,
+		.userdata = userdata};
+	if (find_images(vm, s, &w->images, err) < 0)
+		goto fail;
+	if (vm->qmp)
+		start_in_qemu(w);
+	else if (start_next(w, err) < 0)
+		goto fail;
+	*ret = w;
+	return 0;
+fail:
+	internal_forget(w);
+	return -1;
+}
