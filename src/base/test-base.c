@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "alloc.h"
+#include "base64.h"
 #include "clock.h"
 #include "fault.h"
 #include "file.h"
@@ -411,6 +412,19 @@ static void test_list(void)
 	is_int(sum, 14, "list: order kept, one removed, twice");
 }
 
+static void test_base64(void)
+{
+	/* RFC 4648, section 10 */
+	static const char *const cases[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
+		{"foob", "Zm9vYg=="}, {"\xff\xfe\xfd", "//79"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *text = base64_encode(cases[i][0], strlen(cases[i][0]));
+
+		is_str(text, cases[i][1], "base64");
+	}
+}
+
 int main(void)
 {
 	char base[] = "/tmp/godwit-test-XXXXXX";
@@ -421,6 +435,7 @@ int main(void)
 	if (!mkdtemp(base))
 		return 1;
 	dir = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	test_base64();
 	test_fault(); /* first: the environment is read once */
 	test_fault_held();
 	test_vec();

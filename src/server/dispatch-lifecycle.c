@@ -5,6 +5,7 @@
 #include "dispatch.h"
 #include "own.h"
 #include "session.h"
+#include "vm-agent.h"
 
 /* ---- definitions ---- */
 
@@ -248,34 +249,37 @@ void handle_domain_resume(struct call *call)
 
 void handle_domain_shutdown(struct call *call)
 {
-	run_verb(call, &((const rpc_domain_args *)call->args)->dom, vm_shutdown);
+	struct vm *vm = call_find_vm(call, &((const rpc_domain_args *)call->args)->dom);
+	struct error err = ERROR_INIT;
+
+	if (vm)
+		call_check(call, vm_ask_to_end(vm, 0, false, call_vm_done, call, &err), &err);
 }
 
-/* The modes of SHUTDOWN_FLAGS and REBOOT: the power button is there, the guest agent is not. */
-static void run_with_mode(struct call *call, vm_verb_fn verb)
+/* The modes of SHUTDOWN_FLAGS and REBOOT. */
+static void ask_to_end(struct call *call, bool reboot)
 {
 	const rpc_domain_flags_args *args = call->args;
+	unsigned ways = (args->flags & RPC_SHUTDOWN_ACPI ? VM_ASK_ACPI : 0u) |
+			(args->flags & RPC_SHUTDOWN_AGENT ? VM_ASK_AGENT : 0u);
 	struct error err = ERROR_INIT;
+	struct vm *vm;
 
 	if (!call_check_flags(call, args->flags, RPC_SHUTDOWN_ACPI | RPC_SHUTDOWN_AGENT))
 		return;
-	if (args->flags == RPC_SHUTDOWN_AGENT) {
-		error_set(&err, ERROR_ARGUMENT_UNSUPPORTED,
-			"the guest agent is not supported; use the ACPI power button (mode acpi)");
-		call_fail(call, &err);
-		return;
-	}
-	run_verb(call, &args->dom, verb);
+	vm = call_find_vm(call, &args->dom);
+	if (vm)
+		call_check(call, vm_ask_to_end(vm, ways, reboot, call_vm_done, call, &err), &err);
 }
 
 void handle_domain_shutdown_flags(struct call *call)
 {
-	run_with_mode(call, vm_shutdown);
+	ask_to_end(call, false);
 }
 
 void handle_domain_reboot(struct call *call)
 {
-	run_with_mode(call, vm_reboot);
+	ask_to_end(call, true);
 }
 
 void handle_domain_reset(struct call *call)

@@ -285,19 +285,6 @@ void handle_domain_interface_stats(struct call *call)
 	call_reply(call, &ret);
 }
 
-void handle_domain_interface_addresses(struct call *call)
-{
-	static const char *const sources[] = {"DHCP leases", "the guest agent", "the ARP table"};
-	const rpc_interface_addresses_args *args = call->args;
-	struct error err = ERROR_INIT;
-
-	if (!call_check_flags(call, args->flags, 0) || !call_find_active_vm(call, &args->dom))
-		return;
-	error_set(&err, ERROR_UNSUPPORTED, "addresses of interfaces from %s",
-		args->source < ARRAY_SIZE(sources) ? sources[args->source] : "an unknown source");
-	call_fail(call, &err);
-}
-
 /* ---- memory ---- */
 
 static void memory_stats_done(const struct vm_stats *stats, const struct error *err, void *userdata)

@@ -4,7 +4,7 @@
 #include <sched.h>
 
 #include "alloc.h"
-#include "call.h"
+#include "call-agent.h"
 #include "constants.h"
 #include "dispatch.h"
 #include "param-list.h"
@@ -106,7 +106,6 @@ static const struct domain *find_definition(struct call *call, const struct vm *
 void handle_domain_get_vcpus_flags(struct call *call)
 {
 	const rpc_domain_flags_args *args = call->args;
-	struct error err = ERROR_INIT;
 	const struct domain *d;
 	struct vm *vm;
 
@@ -117,8 +116,7 @@ void handle_domain_get_vcpus_flags(struct call *call)
 	if (!vm)
 		return;
 	if (args->flags & RPC_VCPU_GUEST) {
-		error_set(&err, ERROR_ARGUMENT_UNSUPPORTED, "the guest agent is not supported");
-		call_fail(call, &err);
+		call_count_guest_vcpus(call);
 		return;
 	}
 	d = find_definition(call, vm, args->flags);

@@ -122,7 +122,22 @@ void handle_domain_get_block_info(struct call *call);
 void handle_domain_get_block_job_info(struct call *call);
 void handle_domain_block_stats_flags(struct call *call);
 void handle_domain_get_disk_errors(struct call *call);
+
+/* ---- dispatch-agent.c ---- */
+void handle_domain_fsfreeze(struct call *call);
+void handle_domain_fsthaw(struct call *call);
+void handle_domain_fstrim(struct call *call);
+void handle_domain_get_time(struct call *call);
+void handle_domain_set_time(struct call *call);
+void handle_domain_set_user_password(struct call *call);
+void handle_domain_agent_set_response_timeout(struct call *call);
+void handle_qemu_agent_command(struct call *call);
+
+/* ---- dispatch-guest.c ---- */
+void handle_domain_get_fsinfo(struct call *call);
+void handle_domain_get_hostname(struct call *call);
 void handle_domain_interface_addresses(struct call *call);
+void handle_domain_get_guest_info(struct call *call);
 
 /* ---- dispatch-vcpu.c ---- */
 void handle_domain_get_vcpus(struct call *call);

@@ -54,6 +54,24 @@ void param_list_ull(struct param_list *l, uint64_t value, const char *fmt, ...)
 	va_end(ap);
 }
 
+void param_list_double(struct param_list *l, double value, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add(l, RPC_PARAM_DOUBLE, fmt, ap)->rpc_param_value_u.d = value;
+	va_end(ap);
+}
+
+void param_list_bool(struct param_list *l, bool value, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	add(l, RPC_PARAM_BOOLEAN, fmt, ap)->rpc_param_value_u.b = value;
+	va_end(ap);
+}
+
 void param_list_string(struct param_list *l, const char *value, const char *fmt, ...)
 {
 	va_list ap;

@@ -6,6 +6,7 @@
 
 #include "alloc.h"
 #include "dispatch.h"
+#include "guest.h"
 #include "own.h"
 #include "strv.h"
 
@@ -146,6 +147,7 @@ static const struct procedure remote_procedures[] = {
 	PROCEDURE(RPC_DOMAIN_GET_METADATA, READ, ARGS(rpc_get_metadata_args), RET(rpc_string_ret), handle_domain_get_metadata),
 	PROCEDURE(RPC_CONNECT_LIST_ALL_DOMAINS, READ, ARGS(rpc_list_args), RET(rpc_domains_ret), handle_connect_list_all_domains),
 	PROCEDURE(RPC_DOMAIN_LIST_ALL_SNAPSHOTS, READ, ARGS(rpc_domain_list_args), RET(rpc_snapshots_ret), handle_nothing_of_domain),
+	PROCEDURE(RPC_DOMAIN_GET_HOSTNAME, WRITE, ARGS(rpc_domain_flags_args), RET(rpc_string_ret), handle_domain_get_hostname),
 	PROCEDURE(RPC_DOMAIN_GET_SECURITY_LABEL_LIST, READ, ARGS(rpc_domain_args), RET(rpc_security_labels_ret), handle_domain_get_security_label_list),
 	PROCEDURE(RPC_DOMAIN_GET_EMULATOR_PIN_INFO, READ, ARGS(rpc_emulator_pin_info_args), RET(rpc_pin_info_ret), handle_domain_get_emulator_pin_info),
 	PROCEDURE(RPC_CONNECT_LIST_ALL_STORAGE_POOLS, READ, ARGS(rpc_list_args), RET(rpc_networks_ret), handle_nothing),
@@ -155,6 +157,7 @@ static const struct procedure remote_procedures[] = {
 	PROCEDURE(RPC_CONNECT_LIST_ALL_NWFILTERS, READ, ARGS(rpc_list_args), RET(rpc_networks_ret), handle_nothing),
 	PROCEDURE(RPC_CONNECT_LIST_ALL_SECRETS, READ, ARGS(rpc_list_args), RET(rpc_secrets_ret), handle_nothing),
 	PROCEDURE(RPC_NODE_GET_CPU_MAP, READ, ARGS(rpc_node_cpu_map_args), RET(rpc_node_cpu_map_ret), handle_node_get_cpu_map),
+	PROCEDURE(RPC_DOMAIN_FSTRIM, WRITE, ARGS(rpc_trim_args), NO_RET, handle_domain_fstrim),
 	PROCEDURE(RPC_DOMAIN_OPEN_CHANNEL, WRITE, ARGS(rpc_open_console_args), NO_RET, handle_domain_open_channel),
 	PROCEDURE(RPC_DOMAIN_GET_JOB_STATS, READ, ARGS(rpc_domain_flags_args), RET(rpc_job_stats_ret), handle_domain_get_job_stats),
 	PROCEDURE(RPC_CONNECT_GET_CPU_MODEL_NAMES, READ, ARGS(rpc_cpu_models_args), RET(rpc_cpu_models_ret), handle_connect_get_cpu_model_names),
@@ -162,11 +165,17 @@ static const struct procedure remote_procedures[] = {
 	PROCEDURE(RPC_CONNECT_NETWORK_EVENT_DEREGISTER_ANY, READ, ARGS(rpc_callback_args), NO_RET, handle_deregister_nothing),
 	PROCEDURE(RPC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, READ, ARGS(rpc_event_register_args), RET(rpc_int_ret), handle_connect_domain_event_callback_register_any),
 	PROCEDURE(RPC_CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY, READ, ARGS(rpc_callback_args), NO_RET, handle_connect_domain_event_callback_deregister_any),
+	PROCEDURE(RPC_DOMAIN_FSFREEZE, WRITE, ARGS(rpc_freeze_args), RET(rpc_int_ret), handle_domain_fsfreeze),
+	PROCEDURE(RPC_DOMAIN_FSTHAW, WRITE, ARGS(rpc_freeze_args), RET(rpc_int_ret), handle_domain_fsthaw),
+	PROCEDURE(RPC_DOMAIN_GET_TIME, WRITE, ARGS(rpc_domain_flags_args), RET(rpc_guest_time_ret), handle_domain_get_time),
+	PROCEDURE(RPC_DOMAIN_SET_TIME, WRITE, ARGS(rpc_set_guest_time_args), NO_RET, handle_domain_set_time),
 	PROCEDURE(RPC_CONNECT_GET_DOMAIN_CAPABILITIES, WRITE, ARGS(rpc_domain_capabilities_args), RET(rpc_string_ret), handle_connect_get_domain_capabilities),
 	PROCEDURE(RPC_CONNECT_GET_ALL_DOMAIN_STATS, READ, ARGS(rpc_all_domain_stats_args), RET(rpc_all_domain_stats_ret), handle_connect_get_all_domain_stats),
+	PROCEDURE(RPC_DOMAIN_GET_FSINFO, WRITE, ARGS(rpc_domain_flags_args), RET(rpc_filesystems_ret), handle_domain_get_fsinfo),
 	PROCEDURE(RPC_DOMAIN_DEFINE_XML_FLAGS, WRITE, ARGS(rpc_xml_flags_args), RET(rpc_domain_ret), handle_domain_define_xml_flags),
 	PROCEDURE(RPC_DOMAIN_GET_IOTHREAD_INFO, READ, ARGS(rpc_domain_flags_args), RET(rpc_iothreads_ret), handle_domain_get_iothread_info),
 	PROCEDURE(RPC_DOMAIN_INTERFACE_ADDRESSES, READ, ARGS(rpc_interface_addresses_args), RET(rpc_interface_addresses_ret), handle_domain_interface_addresses),
+	PROCEDURE(RPC_DOMAIN_SET_USER_PASSWORD, WRITE, ARGS(rpc_user_password_args), NO_RET, handle_domain_set_user_password),
 	PROCEDURE(RPC_DOMAIN_RENAME, WRITE, ARGS(rpc_rename_args), RET(rpc_int_ret), handle_domain_rename),
 	PROCEDURE(RPC_CONNECT_REGISTER_CLOSE_CALLBACK, READ, NO_ARGS, NO_RET, handle_accept),
 	PROCEDURE(RPC_CONNECT_UNREGISTER_CLOSE_CALLBACK, READ, NO_ARGS, NO_RET, handle_accept),
@@ -183,6 +192,8 @@ static const struct procedure remote_procedures[] = {
 	PROCEDURE(RPC_CONNECT_LIST_ALL_NWFILTER_BINDINGS, READ, ARGS(rpc_list_args), RET(rpc_nwfilter_bindings_ret), handle_nothing),
 	PROCEDURE(RPC_DOMAIN_LIST_ALL_CHECKPOINTS, READ, ARGS(rpc_domain_list_args), RET(rpc_snapshots_ret), handle_nothing_of_domain),
 	PROCEDURE(RPC_DOMAIN_CHECKPOINT_LOOKUP_BY_NAME, READ, ARGS(rpc_domain_path_flags_args), RET(rpc_snapshot_ret), handle_no_checkpoint),
+	PROCEDURE(RPC_DOMAIN_GET_GUEST_INFO, WRITE, ARGS(rpc_guest_info_args), RET(rpc_guest_info_ret), handle_domain_get_guest_info),
+	PROCEDURE(RPC_DOMAIN_AGENT_SET_RESPONSE_TIMEOUT, WRITE, ARGS(rpc_agent_timeout_args), RET(rpc_int_ret), handle_domain_agent_set_response_timeout),
 	PROCEDURE(RPC_DOMAIN_GET_MESSAGES, READ, ARGS(rpc_domain_flags_args), RET(rpc_domain_messages_ret), handle_domain_get_messages),
 	PROCEDURE(RPC_DOMAIN_SAVE_PARAMS, WRITE, ARGS(rpc_domain_params_args), NO_RET, handle_domain_save_params),
 	PROCEDURE(RPC_DOMAIN_RESTORE_PARAMS, WRITE, ARGS(rpc_params_args), NO_RET, handle_domain_restore_params),
@@ -193,6 +204,7 @@ static const struct procedure remote_procedures[] = {
 
 static const struct procedure qemu_procedures[] = {
 	PROCEDURE(RPC_QEMU_MONITOR_COMMAND, WRITE, ARGS(rpc_monitor_command_args), RET(rpc_string_ret), handle_qemu_monitor_command),
+	PROCEDURE(RPC_QEMU_AGENT_COMMAND, WRITE, ARGS(rpc_agent_command_args), RET(rpc_agent_command_ret), handle_qemu_agent_command),
 	PROCEDURE(RPC_QEMU_MONITOR_EVENT_REGISTER, WRITE, ARGS(rpc_monitor_event_register_args), RET(rpc_int_ret), handle_qemu_monitor_event_register),
 	PROCEDURE(RPC_QEMU_MONITOR_EVENT_DEREGISTER, WRITE, ARGS(rpc_callback_args), NO_RET, handle_qemu_monitor_event_deregister),
 };
