@@ -14,6 +14,7 @@
 #include "paging.h"
 #include "resources.h"
 #include "start.h"
+#include "vm-agent-internal.h"
 #include "vm-lease-internal.h"
 
 /* ---- prepare ---- */
@@ -409,6 +410,7 @@ static void chardevs_replied(struct qmp *q, json *ret, const struct error *err, 
 	/* The first console of a guest with a serial port is that port. */
 	if (d->consoles.n > 0 && d->serials.n > 0 && d->consoles.items[0]->target == CHARDEV_TARGET_SERIAL)
 		replace_string(&d->consoles.items[0]->path, d->serials.items[0]->path);
+	vm_note_channels(start->op.vm, ret);
 	configure_reply(start, err);
 }
 

@@ -9,7 +9,9 @@ bool chardev_is_agent(const struct chardev *c);
 void vm_agent_guest_ended(struct vm *vm);
 /* All that wait are answered; the VM is about to be off. */
 void vm_agent_qemu_ended(struct vm *vm);
-/* Ask QEMU which channels the guest has open; before any command sent after this is answered. */
+/* Which channels has the guest open? QEMU's answer to query-chardev; later ones come as events. */
+void vm_note_channels(struct vm *vm, json *chardevs);
+/* Asks for it, before any command sent after this is answered: no daemon was there to hear the events. */
 void vm_agent_adopt(struct vm *vm);
 
 /* ---- console.c ---- */

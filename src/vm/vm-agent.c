@@ -111,12 +111,10 @@ void vm_agent_qemu_ended(struct vm *vm)
 	vm->agent = NULL;
 }
 
-/* No daemon was there to hear who opened and closed what. "label": "charchannel0", "frontend-open": true. */
-static void chardevs_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
+/* "label": "charchannel0", "frontend-open": true. */
+void vm_note_channels(struct vm *vm, json *chardevs)
 {
-	struct vm *vm = userdata;
-
-	JSON_FOREACH (item, ret) {
+	JSON_FOREACH (item, chardevs) {
 		const char *label = json_get_string(item, "label");
 
 		VEC_FOREACH (channel, &vm->live->channels) {
@@ -127,6 +125,11 @@ static void chardevs_replied(struct qmp *q, json *ret, const struct error *err, 
 									: "disconnected");
 		}
 	}
+}
+
+static void chardevs_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
+{
+	vm_note_channels(userdata, ret);
 }
 
 void vm_agent_adopt(struct vm *vm)
