@@ -92,6 +92,9 @@ static void obey(struct channel *c, const char *command)
 		say(c->fd, "R reboot ok");
 		sync();
 		reboot(RB_AUTOBOOT);
+	} else if (strncmp(command, "agent-", 6) == 0) {
+		agent_set_mode(c->guest, command + 6);
+		say(c->fd, "R %s ok", command);
 	} else if (strcmp(command, "panic") == 0) {
 		say(c->fd, "R panic ok");
 		crash();
@@ -149,8 +152,7 @@ static void open_channel(struct guest *g, const char *path)
 	start_thread(g, serve, c);
 }
 
-/* The virtio-serial port of our name, "/dev/vport0p1"; empty when there is none. */
-static void find_port(char *ret, size_t size)
+void find_port(const char *wanted, char *ret, size_t size)
 {
 	DIR *dir = opendir("/sys/class/virtio-ports");
 	struct dirent *e;
@@ -164,7 +166,7 @@ static void find_port(char *ret, size_t size)
 		f = fopen(path, "re");
 		if (!f)
 			continue;
-		if (fgets(name, sizeof name, f) && strncmp(name, CHANNEL_NAME, strlen(CHANNEL_NAME)) == 0)
+		if (fgets(name, sizeof name, f) && strncmp(name, wanted, strlen(wanted)) == 0)
 			snprintf(ret, size, "/dev/%.60s", e->d_name);
 		fclose(f);
 	}
@@ -179,7 +181,7 @@ void commands_start(struct guest *g)
 	snprintf(console, sizeof console, "/dev/%s", g->settings.console);
 	open_channel(g, console);
 	open_channel(g, "/dev/ttyS1");
-	find_port(port, sizeof port);
+	find_port(CHANNEL_NAME, port, sizeof port);
 	if (port[0])
 		open_channel(g, port);
 }

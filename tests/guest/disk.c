@@ -84,6 +84,7 @@ static int open_disk(const char *path, int patience_ms)
 static void disk_init(struct disk *d, const char *path, int patience_ms)
 {
 	pthread_mutex_init(&d->lock, NULL);
+	snprintf(d->path, sizeof d->path, "%s", path);
 	d->fd = open_disk(path, patience_ms);
 	if (d->fd < 0) {
 		say(d->console, "GW disk=none path=%s errno=%d", path, errno);
@@ -155,7 +156,7 @@ static void *disk_run(void *argument)
 		bool good;
 
 		pthread_mutex_lock(&d->lock);
-		good = write_next(d);
+		good = d->frozen || write_next(d);
 		if (!good)
 			d->errors++;
 		pthread_mutex_unlock(&d->lock);
@@ -171,6 +172,21 @@ void disks_start(struct guest *g)
 {
 	for (size_t i = 0; i < g->n_disks; i++)
 		start_thread(g, disk_run, &g->disks[i]);
+}
+
+uint64_t disks_freeze(struct guest *g, bool frozen)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < g->n_disks; i++) {
+		struct disk *d = &g->disks[i];
+
+		pthread_mutex_lock(&d->lock);
+		d->frozen = frozen;
+		sum += d->counter;
+		pthread_mutex_unlock(&d->lock);
+	}
+	return sum;
 }
 
 struct tally {

@@ -14,6 +14,7 @@ struct settings {
 	char console[32];
 	char disks[32]; /* separated by commas; empty: the default */
 	char address[32], netmask[32], gateway[32];
+	char agent[32]; /* its mode; empty: there is none */
 	uint64_t tick_ms;
 	uint64_t memory_mib;
 	uint64_t rate_mib; /* a second */
@@ -42,6 +43,16 @@ struct disk {
 	int console;
 	unsigned char *buffer;
 	uint64_t boot_id, base, counter, errors, interval_ms;
+	char path[32];
+	bool frozen; /* nothing is written */
+};
+
+/* agent.c */
+struct agent {
+	pthread_mutex_t lock;
+	int fd;
+	char mode[32];
+	bool frozen; /* of its own thread alone */
 };
 
 struct clock_watch {
@@ -57,6 +68,7 @@ struct guest {
 	struct disk disks[DISKS_MAX];
 	size_t n_disks; /* at least one, though it may be missing */
 	struct clock_watch clock;
+	struct agent agent;
 };
 
 void settings_read(struct settings *s);
@@ -84,11 +96,22 @@ bool disks_missing(const struct guest *g);
 /* Of all together: sums, and good when each is. */
 void disks_check(struct guest *g, struct verdict *ret);
 
+/* Stops or resumes writing; the sum of their counters, which then stands still. */
+uint64_t disks_freeze(struct guest *g, bool frozen);
+
 void *clock_run(void *guest);
 void clock_report(struct clock_watch *c, struct verdict *ret);
 
 /* Serves commands on every channel there is; each in its own thread. */
 void commands_start(struct guest *g);
+
+/* The virtio-serial port of that name, "/dev/vport0p1"; empty when there is none. */
+void find_port(const char *name, char *ret, size_t size);
+
+/* Answers as qemu-ga does, when it is to. */
+void agent_start(struct guest *g);
+bool agent_is(struct guest *g, const char *mode);
+void agent_set_mode(struct guest *g, const char *mode);
 
 void network_configure(const struct settings *s, int console);
 /* Good when the cable is in. */

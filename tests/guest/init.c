@@ -77,9 +77,9 @@ void settings_read(struct settings *s)
 			char *word;
 		} known[] = {{"gw.console", NULL, s->console}, {"gw.disk", NULL, s->disks},
 			{"gw.address", NULL, s->address}, {"gw.netmask", NULL, s->netmask},
-			{"gw.gateway", NULL, s->gateway}, {"gw.tick", &s->tick_ms, NULL},
-			{"gw.mem", &s->memory_mib, NULL}, {"gw.rate", &s->rate_mib, NULL},
-			{"gw.disk_ms", &s->disk_ms, NULL}};
+			{"gw.gateway", NULL, s->gateway}, {"gw.agent", NULL, s->agent},
+			{"gw.tick", &s->tick_ms, NULL}, {"gw.mem", &s->memory_mib, NULL},
+			{"gw.rate", &s->rate_mib, NULL}, {"gw.disk_ms", &s->disk_ms, NULL}};
 
 		for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 			if (strlen(known[i].name) == name && memcmp(p, known[i].name, name) == 0) {
@@ -208,6 +208,7 @@ int main(void)
 	commands_start(g);
 	start_thread(g, memory_run, g);
 	disks_start(g);
+	agent_start(g);
 	say(g->console, "GW ready pages=%llu monotonic_us=%llu", (unsigned long long)g->memory.pages,
 		(unsigned long long)monotonic_us());
 	clock_run(g);
