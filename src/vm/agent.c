@@ -266,26 +266,30 @@ static const char *find_line(struct agent *a, size_t *ret_len, size_t *ret_next)
 	return a->in.data;
 }
 
-static void handle_input(struct agent *a)
+/* What comes behind the reply belongs to nothing. */
+static void handle_reply_line(struct agent *a, const char *line, size_t len)
 {
 	_cleanup_json_ json *message = NULL;
+	int r = json_parse(line, len, &message, NULL);
+
+	buf_fini(&a->in);
+	if (r < 0)
+		return fail(a, ERROR_AGENT, "the agent sent something that is not JSON");
+	handle_reply(a, message);
+}
+
+static void handle_input(struct agent *a)
+{
 	size_t len, next;
 	const char *line;
 
 	if (a->state == AGENT_SYNCING && !find_sentinel(a))
 		return;
 	while ((line = find_line(a, &len, &next))) {
-		if (a->state == AGENT_SYNCING && len > 0)
+		if (len > 0 && a->state == AGENT_SYNCING)
 			return handle_sync_line(a, line, len);
-		if (len > 0) {
-			/* What comes behind the reply belongs to nothing. */
-			_cleanup_(buf_fini) struct buf taken = a->in;
-
-			a->in = (struct buf){0};
-			if (json_parse(line, len, &message, NULL) < 0)
-				return fail(a, ERROR_AGENT, "the agent sent something that is not JSON");
-			return handle_reply(a, message);
-		}
+		if (len > 0)
+			return handle_reply_line(a, line, len);
 		buf_drop_front(&a->in, next);
 	}
 	if (a->in.len > AGENT_LINE_MAX)
