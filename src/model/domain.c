@@ -38,6 +38,17 @@ static int check_size(const struct domain *d, size_t len, struct error *err)
 	return 0;
 }
 
+int domain_parse_element(struct parse_context *c, const xmlNode *node, struct domain **ret)
+{
+	_cleanup_domain_ struct domain *d = domain_new();
+
+	d->vcpus_current = 0; /* "not said": as many as there are */
+	if (table_parse(c, &domain_table, node, d) < 0)
+		return -1;
+	*ret = TAKE_PTR(d);
+	return 0;
+}
+
 int domain_parse(const char *xml, size_t len, unsigned flags, struct domain **ret, struct error *err)
 {
 	_cleanup_xml_ xmlDoc *doc = NULL;
@@ -46,9 +57,7 @@ int domain_parse(const char *xml, size_t len, unsigned flags, struct domain **re
 
 	if (xml_parse(xml, len, "domain", &doc, err) < 0)
 		return -1;
-	d = domain_new();
-	d->vcpus_current = 0; /* "not said": as many as there are */
-	if (table_parse(&c, &domain_table, xmlDocGetRootElement(doc), d) < 0)
+	if (domain_parse_element(&c, xmlDocGetRootElement(doc), &d) < 0)
 		return -1;
 	if (check_size(d, len, err) < 0)
 		return -1;
@@ -56,18 +65,24 @@ int domain_parse(const char *xml, size_t len, unsigned flags, struct domain **re
 	return 0;
 }
 
-char *domain_format(const struct domain *d, unsigned flags)
+void domain_format_element(struct xml_writer *w, const char *name, const struct domain *d, unsigned flags)
 {
-	struct buf out = {0};
-	struct xml_writer w = {.out = &out};
-	struct format_context c = {.w = &w, .flags = flags, .domain = d};
+	struct format_context c = {.w = w, .flags = flags, .domain = d};
 
 	/* Another host starts from the definition: what was chosen for this run is chosen anew there. */
 	if (flags & DOMAIN_FORMAT_MIGRATABLE)
 		c.flags |= DOMAIN_FORMAT_INACTIVE;
-	xml_begin(&w, "domain");
+	xml_begin(w, name);
 	table_format(&c, &domain_table, d);
-	xml_end(&w, "domain");
+	xml_end(w, name);
+}
+
+char *domain_format(const struct domain *d, unsigned flags)
+{
+	struct buf out = {0};
+	struct xml_writer w = {.out = &out};
+
+	domain_format_element(&w, "domain", d, flags);
 	return buf_take(&out);
 }
 

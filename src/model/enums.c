@@ -3,6 +3,7 @@
 #include "enums.h"
 
 #include "domain.h"
+#include "snapshot.h"
 #include "strv.h"
 
 /* The assertion keeps enum and words in step. */
@@ -76,6 +77,10 @@ NAMES(tpm_model_names, TPM_MODEL_MAX_, "", "tpm-tis", "tpm-crb");
 NAMES(iommu_names, IOMMU_MODEL_MAX_, "intel", "virtio");
 NAMES(address_type_names, ADDRESS_TYPE_MAX_, "", "pci", "drive", "virtio-serial", "usb", "isa");
 
+NAMES(snapshot_state_names, SNAPSHOT_STATE_MAX_, "nostate", "running", "blocked", "paused", "shutdown",
+	"shutoff", "crashed", "pmsuspended", "disk-snapshot");
+NAMES(snapshot_location_names, SNAPSHOT_LOCATION_MAX_, "", "no", "internal", "external", "manual");
+
 NAMES(snapshot_words, 4, "no", "internal", "external", "manual");
 NAMES(raw_words, 1, "raw");
 NAMES(image_format_words, 2, "raw", "qcow2");
@@ -126,3 +131,5 @@ NAME_FUNCTION(watchdog_model_name, watchdog_model, watchdog_model_names)
 NAME_FUNCTION(watchdog_action_name, watchdog_action, watchdog_action_names)
 NAME_FUNCTION(lifecycle_action_name, lifecycle_action, lifecycle_names)
 NAME_FUNCTION(timer_name_name, timer_name, timer_names)
+NAME_FUNCTION(snapshot_state_name, snapshot_state, snapshot_state_names)
+NAME_FUNCTION(snapshot_location_name, snapshot_location, snapshot_location_names)

@@ -29,6 +29,8 @@ extern const struct enum_names graphics_type_names, audio_type_names;
 extern const struct enum_names video_type_names, rng_backend_names, memballoon_names, watchdog_model_names,
 	watchdog_action_names, panic_names, tpm_model_names, iommu_names, address_type_names;
 
+extern const struct enum_names snapshot_state_names, snapshot_location_names;
+
 /* For strings that must be one of a few words. */
 extern const struct enum_names snapshot_words, raw_words, image_format_words, ioapic_words, nic_model_words,
 	nic_driver_words, share_policy_words, image_compression_words, rng_model_words, tpm_version_words;

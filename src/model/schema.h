@@ -28,5 +28,9 @@ extern const struct table graphics_table, video_table, input_table, hub_table, t
 /* The list of consoles, whose first one repeats the first serial port. */
 void consoles_format(const struct format_context *c, const void *domain);
 
+/* domain.c: <domain>, or the same under another name, inside another document. */
+int domain_parse_element(struct parse_context *c, const xmlNode *node, struct domain **ret);
+void domain_format_element(struct xml_writer *w, const char *name, const struct domain *d, unsigned flags);
+
 /* check.c: what holds between the parts of a domain. Fills in what follows from the description alone. */
 int domain_check(struct parse_context *c, const xmlNode *node, void *domain);

@@ -13,11 +13,18 @@ void snapshot_tree_fini(struct snapshot_tree *t);
 struct snapshot *snapshot_tree_find(const struct snapshot_tree *t, const char *name); /* NULL: none */
 struct snapshot *snapshot_tree_get_current(const struct snapshot_tree *t);	      /* NULL: none */
 size_t snapshot_tree_count_children(const struct snapshot_tree *t, const char *name); /* NULL: roots */
+struct snapshot *snapshot_tree_get_parent(const struct snapshot_tree *t,
+	const struct snapshot *s); /* NULL: a root, or its parent is not there */
+/* Is `s` a child of the one called `name` (NULL: a root)? */
+bool snapshot_tree_is_child(const struct snapshot_tree *t, const struct snapshot *s, const char *name);
 bool snapshot_tree_is_below(const struct snapshot_tree *t, const char *name, const char *ancestor);
 /*
- * Takes `s` when it succeeds; ERROR_OPERATION_INVALID or ERROR_INVALID_ARGUMENT when the name is taken, the parent is not there, or it would become its
- * own ancestor. `replace`: one of this name gives way, and its children stay.
+ * ERROR_OPERATION_INVALID when the name is taken, ERROR_INVALID_ARGUMENT when the parent is not there or it would become its
+ * own ancestor. `replace`: one of this name may give way, and its children stay.
  */
+int snapshot_tree_check(
+	const struct snapshot_tree *t, const struct snapshot *s, bool replace, struct error *err);
+/* Takes `s` when it succeeds; fails as the check does. A parent that is not there fails too: add parents first. */
 int snapshot_tree_add(struct snapshot_tree *t, struct snapshot *s, bool replace, struct error *err);
 /* Its children become its parent's; the current one becomes its parent. Frees it. */
 void snapshot_tree_remove(struct snapshot_tree *t, struct snapshot *s);
