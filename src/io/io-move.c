@@ -27,9 +27,9 @@ struct work {
 	char *disks; /* came with COMMIT; owned; NULL none */
 
 	struct image_progress progress;
-	/* Between the threads: the worker sets `streamed` or `over` and rings `bell`; `commit` is posted to it. */
+	/* Between the threads: the worker sets `begun`, `streamed` or `over` and rings `bell`; `commit` is posted to it. */
 	int bell, commit;
-	_Atomic bool streamed, over;
+	_Atomic bool begun, streamed, over;
 	struct error error; /* the worker's until `over` */
 };
 
@@ -48,11 +48,21 @@ static void wait_for(int fd)
 		;
 }
 
+static void memory_begun(void *userdata)
+{
+	struct work *w = userdata;
+
+	w->begun = true;
+	ring(w->bell);
+}
+
 static int save(struct work *w, struct error *err)
 {
 	struct image_save *s = NULL;
 	int r;
 
+	w->progress.memory_begun = memory_begun;
+	w->progress.userdata = w;
 	r = image_save_start(&(struct image_save_options){.file_fd = w->task->file_fd,
 				     .stream_fd = w->stream_fd,
 				     .name = w->task->name,
@@ -150,7 +160,7 @@ static void handle_daemon(struct work *w)
 static void follow(struct work *w)
 {
 	struct io_message last = {0};
-	bool told_streamed = false;
+	bool told_begun = false, told_streamed = false;
 
 	for (;;) {
 		struct pollfd polled[] = {
@@ -162,6 +172,11 @@ static void follow(struct work *w)
 			io_give_up("poll failed");
 		if (polled[1].revents)
 			wait_for(w->bell);
+		/* First: a guest may stand still for it. */
+		if (w->begun && !told_begun) {
+			send_or_die(&(struct io_message){.type = IO_MEMORY_BEGUN});
+			told_begun = true;
+		}
 		if (polled[1].revents || !polled[0].revents)
 			report_progress(w, &last);
 		if (w->streamed && !told_streamed) {

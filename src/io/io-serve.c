@@ -122,6 +122,7 @@ static bool handle_message(
 		break;
 	case IO_START:
 	case IO_PROGRESS:
+	case IO_MEMORY_BEGUN:
 	case IO_STREAMED:
 	case IO_COMMIT:
 	case IO_DONE:

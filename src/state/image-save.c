@@ -28,6 +28,20 @@ struct image_save {
 	struct zstd_frames frames;
 };
 
+void image_progress_begin(struct image_progress *p)
+{
+	if (!p->has_begun && p->memory_begun)
+		p->memory_begun(p->userdata);
+	p->has_begun = true;
+}
+
+static void feed_index(struct image_save *s, const void *data, size_t len)
+{
+	page_index_builder_feed(s->index, data, len);
+	if (page_index_builder_has_pages(s->index))
+		image_progress_begin(s->progress);
+}
+
 static int save_raw(struct image_save *s, struct error *err)
 {
 	for (;;) {
@@ -41,7 +55,7 @@ static int save_raw(struct image_save *s, struct error *err)
 		if (n <= 0)
 			return (int)n;
 		chunk_writer_mark(s->writer, s->data_end, (size_t)n);
-		page_index_builder_feed(s->index, to, (size_t)n);
+		feed_index(s, to, (size_t)n);
 		s->data_end += (uint64_t)n;
 		s->progress->processed += (uint64_t)n;
 	}
@@ -67,7 +81,7 @@ static int save_zstd(struct image_save *s, struct error *err)
 			r = (int)n;
 			break;
 		}
-		page_index_builder_feed(s->index, to, (size_t)n);
+		feed_index(s, to, (size_t)n);
 		frame_writer_mark(frames, (size_t)n);
 		s->progress->processed += (uint64_t)n;
 	}
@@ -105,6 +119,7 @@ int image_save_stream(struct image_save *s, struct error *err)
 {
 	if (save_state(s, err) < 0)
 		return -1;
+	image_progress_begin(s->progress);
 	if (s->progress->processed == 0)
 		return error_set(err, ERROR_OPERATION_FAILED,
 			"save %s: QEMU closed the stream without sending any state", s->options.name);

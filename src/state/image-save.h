@@ -9,7 +9,13 @@
 /* Read by another thread while the work goes on (transfer.h says what they count). */
 struct image_progress {
 	_Atomic uint64_t processed, total, written;
+	/* Saving: QEMU sends pages; of a stream that is not understood: all of it is there. Called once, by who saves; may be NULL */
+	void (*memory_begun)(void *userdata);
+	void *userdata;
+	bool has_begun;
 };
+
+void image_progress_begin(struct image_progress *p);
 
 struct image_save_options {
 	int file_fd, stream_fd; /* stay the caller's; stream_fd blocking */

@@ -46,6 +46,7 @@ static size_t encode(const struct io_message *m, uint8_t *b)
 		memset(b + 1, 0, 7);
 		put_le64(b + 8, m->text_len);
 		return 16;
+	case IO_MEMORY_BEGUN:
 	case IO_STREAMED:
 	case IO_DONE:
 	case IO_GO:
@@ -103,6 +104,7 @@ static int decode(const uint8_t *b, size_t len, struct io_message *m)
 			return -1;
 		m->text_len = get_le64(b + 8);
 		return 0;
+	case IO_MEMORY_BEGUN:
 	case IO_STREAMED:
 	case IO_DONE:
 	case IO_GO:

@@ -6,6 +6,7 @@
  *	daemon					godwit-io
  *	START + descriptors  ---------------->
  *			     <---------------- PROGRESS, at most every 100 ms, any number
+ *			     <---------------- MEMORY_BEGUN	  (save only)
  *			     <---------------- STREAMED		  (save only)
  *	COMMIT		     ---------------->			  (save only)
  *			     <---------------- DONE or FAILED	  then godwit-io exits
@@ -43,6 +44,7 @@
 enum io_type {
 	IO_START = 1,
 	IO_PROGRESS,
+	IO_MEMORY_BEGUN, /* the first page has come */
 	IO_STREAMED,
 	IO_COMMIT,
 	IO_DONE,

@@ -126,6 +126,7 @@ static int on_page(void *userdata, unsigned block, uint64_t offset, const uint8_
 	uint64_t page = offset / RAM_PAGE;
 	uint8_t *byte = &b->bitmap[page / 8], bit = (uint8_t)(1u << page % 8);
 
+	image_progress_begin(s->progress);
 	s->progress->processed += RAM_PAGE;
 	if (data) {
 		*byte |= bit;

@@ -117,6 +117,11 @@ void page_index_builder_feed(struct page_index_builder *b, const void *data, siz
 		ram_stream_push(&b->ram, data, len, &b->error);
 }
 
+bool page_index_builder_has_pages(const struct page_index_builder *b)
+{
+	return b->ram.block >= 0;
+}
+
 bool page_index_builder_is_done(const struct page_index_builder *b)
 {
 	return b->ram.state == RAM_STREAM_TAIL;

@@ -44,6 +44,8 @@ struct page_index_builder *page_index_builder_new(void);
 void page_index_builder_free(struct page_index_builder *b); /* accepts NULL */
 /* The next bytes of the stream. What is not understood is no error before the end. */
 void page_index_builder_feed(struct page_index_builder *b, const void *data, size_t len);
+/* The first page has come. */
+bool page_index_builder_has_pages(const struct page_index_builder *b);
 /* Memory is over: nothing more need be fed. */
 bool page_index_builder_is_done(const struct page_index_builder *b);
 /* A page that came more than once is where it came last. Errors as page_index_walk's. */

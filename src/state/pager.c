@@ -59,6 +59,7 @@ static void on_message(struct pager *p, const struct io_message *m)
 		p->result = m->error;
 		return;
 	case IO_START:
+	case IO_MEMORY_BEGUN:
 	case IO_STREAMED:
 	case IO_COMMIT:
 	case IO_CONNECT:

@@ -382,23 +382,34 @@ static ssize_t feed_record(struct ram_stream *s, const uint8_t *data, size_t len
 	}
 }
 
-static ssize_t feed_footer(struct ram_stream *s, const uint8_t *data, size_t len, struct error *err)
+/* Memory is over: what follows it begins `behind` bytes from here. */
+static int finish_memory(struct ram_stream *s, size_t behind, struct error *err)
 {
 	uint8_t end[5 + 8 + 5];
 
+	s->state = RAM_STREAM_TAIL;
+	s->tail_at = s->at + behind;
+	end[0] = STREAM_END;
+	put_be32(end + 1, s->prefix.section_id);
+	put_be64(end + 5, RAM_EOS);
+	end[13] = STREAM_FOOTER;
+	put_be32(end + 14, s->prefix.section_id);
+	return verbatim(s, end, sizeof(end), err);
+}
+
+static ssize_t feed_footer(struct ram_stream *s, const uint8_t *data, size_t len, struct error *err)
+{
 	if (len < 5)
 		return 0;
 	if (data[0] != STREAM_FOOTER || get_be32(data + 1) != s->prefix.section_id)
 		return odd(err, "a section without its end");
-	s->state = s->last_section ? RAM_STREAM_TAIL : RAM_STREAM_SECTION;
-	if (!s->last_section)
-		return 5;
-	s->tail_at = s->at + 5;
-	end[0] = STREAM_END;
-	put_be32(end + 1, s->prefix.section_id);
-	put_be64(end + 5, RAM_EOS);
-	memcpy(end + 13, data, 5);
-	return verbatim(s, end, sizeof(end), err) < 0 ? -1 : 5;
+	s->state = RAM_STREAM_SECTION;
+	return s->last_section && finish_memory(s, 5, err) < 0 ? -1 : 5;
+}
+
+static ssize_t feed_tail(struct ram_stream *s, const uint8_t *data, size_t len, struct error *err)
+{
+	return verbatim(s, data, len, err) < 0 ? -1 : (ssize_t)len;
 }
 
 static ssize_t feed_section(struct ram_stream *s, const uint8_t *data, size_t len, struct error *err)
@@ -421,8 +432,13 @@ static ssize_t feed_section(struct ram_stream *s, const uint8_t *data, size_t le
 		s->last_section = data[0] == STREAM_END;
 		s->state = RAM_STREAM_RECORDS;
 		return 5;
-	case STREAM_START:
 	case STREAM_FULL:
+		/* Devices come when all iterable sections are over: this was a background snapshot's last PART. */
+		if (s->block >= 0)
+			return finish_memory(s, 0, err) < 0 ? -1 : feed_tail(s, data, len, err);
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+			"QEMU's state has a device of unknown length before its memory");
+	case STREAM_START:
 		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
 			"QEMU's state has a section of unknown length amid its memory");
 	default:
@@ -444,7 +460,7 @@ static ssize_t feed_one(struct ram_stream *s, const uint8_t *data, size_t len, s
 	case RAM_STREAM_SECTION:
 		return feed_section(s, data, len, err);
 	case RAM_STREAM_TAIL:
-		return verbatim(s, data, len, err) < 0 ? -1 : (ssize_t)len;
+		return feed_tail(s, data, len, err);
 	}
 	return -1;
 }

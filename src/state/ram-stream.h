@@ -10,6 +10,8 @@
  *	03 END: u32 id; records						footer
  *	04 devices, 00, 06 description					not looked into
  *
+ * A background snapshot's has no END: its devices follow the last PART. Its pages come once, in any order.
+ *
  * A record is u64 (offset in the block | flags), the block's name unless CONTINUE, and a page, or a zero byte, or nothing.
  * Numbers: QEMU's migration/savevm.h, migration/ram.c (10.0); the same since 2.x.
  */
@@ -81,7 +83,7 @@ struct ram_stream_ops {
 		const struct ram_block *blocks, unsigned n_blocks, struct error *err);
 	/* `data` NULL: the page is zero. */
 	int (*page)(void *userdata, unsigned block, uint64_t offset, const uint8_t *data, struct error *err);
-	/* After `head`: commands, RAM's END section (without records), and all that follows, as it stands. */
+	/* After `head`: commands, RAM's END section (without records; made where there is none), and all that follows, as it stands. */
 	int (*verbatim)(void *userdata, const void *data, size_t len, struct error *err);
 };
 

@@ -100,6 +100,29 @@ static void refuse(const struct buf *in, enum error_code code, const char *name)
 	buf_fini(&seen.rest);
 }
 
+static void test_background(void)
+{
+	_cleanup_(buf_fini) struct buf in = {0};
+	_cleanup_(buf_fini) struct buf rest = {0};
+	struct error err = ERROR_INIT;
+	const size_t command = 5, end = command + 5 + 8 + 5; /* END, without records */
+	struct seen seen;
+
+	fixture_start(&in);
+	fixture_memory(&in, false);
+	fixture_end(&rest);
+	buf_add(&in, rest.data, command);
+	buf_add(&in, rest.data + end, rest.len - end);
+	okf(parse(&in, 4096, &seen, &err) == 0, "devices behind the last PART: %s", err.message);
+	ok(seen.rest.len == rest.len && memcmp(seen.rest.data, rest.data, rest.len) == 0,
+		"and the END it has not");
+	buf_fini(&seen.rest);
+	buf_clear(&in);
+	fixture_start(&in);
+	buf_add(&in, rest.data + end, rest.len - end);
+	refuse(&in, ERROR_UNSUPPORTED_CONFIG, "devices and no memory");
+}
+
 /* A stream with `len` bytes at `at` put in place of what is there. */
 static void refuse_with(size_t at, const void *data, size_t len, enum error_code code, const char *name)
 {
@@ -218,6 +241,7 @@ static void test_walk(void)
 int main(void)
 {
 	test_pieces();
+	test_background();
 	test_refused();
 	test_configuration();
 	test_walk();

@@ -26,7 +26,7 @@ struct run {
 	struct transfer_options options;
 	bool no_commit; /* leave it at STREAMED, cancel there */
 	bool cancel_at_once;
-	unsigned streamed, done;
+	unsigned begun, streamed, done;
 	bool success;
 	struct error error;
 	struct transfer_progress progress;
@@ -54,14 +54,21 @@ static void on_done(struct transfer *t, const struct error *err, void *userdata)
 	sd_event_exit(r->loop, 0);
 }
 
-static const struct transfer_ops run_ops = {on_streamed, on_done};
+static void on_memory_begun(struct transfer *t, void *userdata)
+{
+	struct run *r = userdata;
+
+	r->begun += r->streamed == 0;
+}
+
+static const struct transfer_ops run_ops = {on_memory_begun, on_streamed, on_done};
 
 /* Runs one transfer to its end; the stream descriptor is closed in it. */
 static void run(struct run *r)
 {
 	struct transfer_options o = r->options;
 
-	r->streamed = r->done = 0;
+	r->begun = r->streamed = r->done = 0;
 	r->success = false;
 	error_clear(&r->error);
 	if (!o.program)
@@ -118,6 +125,7 @@ static void test_whole(enum image_format format)
 	finish(&pump);
 	okf(r.success && r.done == 1 && r.streamed == 1, "%s: saved: %s", image_format_name(format),
 		r.error.message);
+	ok(r.begun == 1, "its memory began once, before the end");
 	ok(r.progress.written > 0 && r.progress.processed > 0, "with progress");
 	ok(image_read_header(fd, NAME, &h, &err) == 0 && h.complete && h.was_running && h.format == format,
 		"complete");

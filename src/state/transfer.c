@@ -63,6 +63,10 @@ static void on_message(struct transfer *t, const struct io_message *m)
 		t->progress = (struct transfer_progress){
 			.processed = m->processed, .total = m->total, .written = m->written};
 		return;
+	case IO_MEMORY_BEGUN:
+		if (t->kind == TRANSFER_SAVE && !t->cancelled && !t->over && t->ops.memory_begun)
+			t->ops.memory_begun(t, t->userdata);
+		return;
 	case IO_STREAMED:
 		if (t->kind == TRANSFER_SAVE && !t->cancelled && !t->over)
 			t->ops.streamed(t, t->userdata);

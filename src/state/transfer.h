@@ -34,6 +34,11 @@ struct transfer_options {
 
 struct transfer_ops {
 	/*
+	 * Save only, before `streamed`: QEMU has begun to send pages, so that what comes before them is behind it. Of a stream that is not understood: all
+	 * of it is there. NULL: not wanted.
+	 */
+	void (*memory_begun)(struct transfer *t, void *userdata);
+	/*
 	 * Save only: QEMU closed its end and everything is written, nothing synced; now transfer_commit or cancel. Whether that was
 	 * all of its state QEMU knows: commit only when it says that its migration completed.
 	 */
