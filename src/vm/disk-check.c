@@ -13,8 +13,8 @@
 
 #include "disk-look.h"
 #include "log.h"
-#include "save.h"
 #include "start.h"
+#include "state-stream.h"
 
 void disk_check_end(struct process **looker)
 {
@@ -25,15 +25,15 @@ void disk_check_end(struct process **looker)
 	*looker = NULL;
 }
 
-/* ---- save: note-disks ---- */
+/* ---- saving: note-disks ---- */
 
 static int take_note(struct buf *result, void *userdata, struct error *err)
 {
-	const struct save_operation *save = userdata;
+	const struct state_stream *s = userdata;
 	struct disk_notes notes = {0};
 	_cleanup_free_ char *text = NULL;
 
-	if (disk_look(save->op.vm->live, true, &notes, err) < 0)
+	if (disk_look(s->noted, true, &notes, err) < 0)
 		return -1;
 	text = disk_notes_format(&notes);
 	disk_notes_fini(&notes);
@@ -44,29 +44,29 @@ static int take_note(struct buf *result, void *userdata, struct error *err)
 static void note_taken(
 	struct process *p, const struct error *err, const char *result, size_t len, void *userdata)
 {
-	struct save_operation *save = userdata;
+	struct state_stream *s = userdata;
 	struct error failure = ERROR_INIT;
 
 	if (err)
 		failure = *err;
 	else
-		save->disks = xstrndup(result, len);
-	process_free(TAKE_PTR(save->looker));
-	operation_step_done(&save->op, failure.code != ERROR_NONE ? &failure : NULL);
+		s->disks = xstrndup(result, len);
+	process_free(TAKE_PTR(s->looker));
+	operation_step_done(s->op, failure.code != ERROR_NONE ? &failure : NULL);
 }
 
-enum step_result save_note_disks(struct job *job, void *context, struct error *err)
+enum step_result state_stream_note_disks(struct state_stream *s, const struct domain *d, struct error *err)
 {
-	struct save_operation *save = context;
 	struct process_options options = {.stdin_fd = -1,
 		.stdout_fd = -1,
 		.stderr_fd = -1,
 		.dies_with_daemon = true,
 		.work = take_note,
-		.work_userdata = save,
+		.work_userdata = s,
 		.worked = note_taken};
 
-	if (process_start(save->op.vm->registry->loop, &options, NULL, save, &save->looker, err) < 0)
+	s->noted = d;
+	if (process_start(s->op->vm->registry->loop, &options, NULL, s, &s->looker, err) < 0)
 		return STEP_FAILED;
 	return STEP_WAIT;
 }

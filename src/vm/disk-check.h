@@ -2,11 +2,14 @@
 /* The steps that keep a saved state and its disks together. */
 #pragma once
 
+#include "domain.h"
 #include "job.h"
 #include "process.h"
 
-/* Of a save_operation: QEMU has let go of its disks; `disks` becomes the note about them. */
-enum step_result save_note_disks(struct job *job, void *context, struct error *err);
+struct state_stream;
+
+/* A step: nobody writes to the disks of `d` any more; `s->disks` becomes the note about them. Ends with state_stream_fail too. */
+enum step_result state_stream_note_disks(struct state_stream *s, const struct domain *d, struct error *err);
 /* Of a start_operation: are the disks what they were when the image was saved? */
 enum step_result start_check_disks(struct job *job, void *context, struct error *err);
 

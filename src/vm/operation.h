@@ -8,6 +8,7 @@
 #include "vm-internal.h"
 
 struct operation;
+struct state_stream;
 
 struct operation_type {
 	struct job_type job;
@@ -33,6 +34,7 @@ struct operation {
 	struct error failure; /* of a step behind the commit point that the caller must hear of */
 	struct error outcome;
 	sd_event_source *deferred;
+	struct state_stream *stream; /* the one QEMU's migration is; borrowed (state-stream.h) */
 	/* What a waiting step wants to hear; cleared before it is called. */
 	void (*on_monitor)(struct operation *op);
 	void (*on_migration)(

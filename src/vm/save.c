@@ -3,19 +3,13 @@
  * Putting a VM down: its state into an image, then QEMU ended.
  *
  * The image is written beside its final name and renamed when it is whole and synced; that rename is the commit
- * point. Until then every failure, cancel or crash lets the guest run on and leaves no file. A block device cannot be
- * renamed onto: there the image is complete when its magic says so.
+ * point. Until then every failure, cancel or crash lets the guest run on and leaves no file.
  */
 #include "save.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
-#include <sys/stat.h>
 
 #include "disk-check.h"
-#include "file.h"
 #include "log.h"
 #include "monitor.h"
 #include "paging.h"
@@ -73,287 +67,71 @@ static enum step_result resume_cpus(struct job *job, void *context, struct error
 	return vm_run_cpus(vm, operation_vm_done, &save->op, err) < 0 ? STEP_FAILED : STEP_WAIT;
 }
 
-/* ---- stream ---- */
+/* ---- stream ... publish ---- */
 
-static int open_target(struct save_operation *save, struct error *err)
+static void stream_done(struct operation *op, const struct error *err)
 {
-	int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
-
-	save->file_fd = save->in_place ? open(save->path, flags)
-				       : open(save->partial, flags | O_CREAT | O_EXCL, 0600);
-	if (save->file_fd < 0)
-		return error_errno(err, errno, "create %s", save->in_place ? save->path : save->partial);
-	return 0;
+	operation_step_done(op, err);
 }
 
-static void fail(struct save_operation *save, const struct error *err)
-{
-	save->op.on_migration = NULL;
-	if (save->op.vm->qmp)
-		qmp_forget(save->op.vm->qmp, &save->op);
-	disk_check_end(&save->looker);
-	operation_step_done(&save->op, err);
-}
-
-static void check_streamed(struct save_operation *save)
-{
-	if (!save->qemu_done || !save->transfer_streamed)
-		return;
-	save->op.on_migration = NULL;
-	operation_step_done(&save->op, NULL);
-}
-
-static void transfer_streamed(struct transfer *t, void *userdata)
-{
-	struct save_operation *save = userdata;
-
-	save->transfer_streamed = true;
-	check_streamed(save);
-}
-
-/* QEMU broke off: its own word says why, if it has one. */
-static void broken_off_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
-{
-	struct save_operation *save = userdata;
-	const char *why = json_get_string(ret, "error-desc");
-
-	if (why)
-		error_set(&save->broken_off, ERROR_QEMU, "QEMU could not save the state: %s", why);
-	fail(save, &save->broken_off);
-}
-
-static void transfer_done(struct transfer *t, const struct error *err, void *userdata)
-{
-	struct save_operation *save = userdata;
-
-	/* In the step "sync" this is its end; in "stream" it can only be a failure. */
-	if (!err) {
-		operation_step_done(&save->op, NULL);
-	} else if (err->code == ERROR_QEMU && save->op.vm->qmp) {
-		save->op.on_migration = NULL;
-		save->broken_off = *err;
-		qmp_command(save->op.vm->qmp, "query-migrate", NULL, -1, 0, broken_off_replied, save);
-	} else {
-		fail(save, err);
-	}
-}
-
-static const struct transfer_ops transfer_callbacks = {.streamed = transfer_streamed, .done = transfer_done};
-
-static void reason_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
-{
-	struct error failure = ERROR_INIT;
-	const char *why = json_get_string(ret, "error-desc");
-
-	error_set(&failure, ERROR_QEMU, "QEMU could not save the state%s%s", why ? ": " : "", why ? why : "");
-	fail(userdata, &failure);
-}
-
-static void migration_changed(struct operation *op, const char *status)
-{
-	struct save_operation *save = (struct save_operation *)op;
-
-	if (streq(status, "completed")) {
-		save->qemu_done = true;
-		check_streamed(save);
-	} else if ((streq(status, "failed") || streq(status, "cancelled")) && save->transfer) {
-		qmp_command(op->vm->qmp, "query-migrate", NULL, -1, 0, reason_replied, op);
-	}
-}
+const struct state_stream_ops save_stream_ops = {.done = stream_done};
 
 static void qemu_gone(struct operation *op)
 {
+	struct save_operation *save = (struct save_operation *)op;
 	struct error err = ERROR_INIT;
 
 	error_set(&err, ERROR_OPERATION_FAILED, "QEMU ended while its state was being saved");
-	fail((struct save_operation *)op, &err);
-}
-
-static void command_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
-{
-	if (err && err->code == ERROR_QEMU)
-		fail(userdata, err);
-}
-
-/*
- * Events on, everything else off: a load or an earlier job may have left capabilities behind, and a plain stream wants
- * none. No limit on the rate: 0 is none.
- */
-static void start_migration(struct qmp *q, json *ret, const struct error *err, void *userdata)
-{
-	struct save_operation *save = userdata;
-	json *capabilities = json_object_new_array();
-
-	if (err) {
-		close_p(&save->stream_fd);
-		save->stream_fd = -1;
-		command_replied(q, ret, err, save);
-		return;
-	}
-	json_object_array_add(capabilities, json_pack("s:capability", "events", "b:state", true, NULL));
-	JSON_FOREACH (item, ret) {
-		const char *name = json_get_string(item, "capability");
-
-		if (json_get_bool(item, "state", false) && !streq(name, "events"))
-			json_object_array_add(
-				capabilities, json_pack("s:capability", name, "b:state", false, NULL));
-	}
-	qmp_command(q, "migrate-set-capabilities", json_pack("o:capabilities", capabilities, NULL), -1, 0,
-		command_replied, save);
-	qmp_command(q, "migrate-set-parameters", json_pack("i:max-bandwidth", (int64_t)0, NULL), -1, 0,
-		command_replied, save);
-	qmp_command(
-		q, "getfd", json_pack("s:fdname", "state", NULL), save->stream_fd, 0, command_replied, save);
-	qmp_command(q, "migrate", json_pack("s:uri", "fd:state", NULL), -1, 0, command_replied, save);
-	close_p(&save->stream_fd);
-	save->stream_fd = -1;
+	state_stream_fail(&save->stream, &err);
 }
 
 static enum step_result stream(struct job *job, void *context, struct error *err)
 {
 	struct save_operation *save = context;
-	struct vm *vm = save->op.vm;
-	int pair[2] = {-1, -1}, r;
-	struct transfer_options options = {
-		.kind = TRANSFER_SAVE,
-		.program = vm->registry->settings.io_program,
-		.name = save->path,
-		.direct = true,
-		.channels = save->channels,
-		.format = save->format,
-		.xml = save->xml,
-		.was_running = save->image_running,
-	};
 
-	if (!vm->qmp) {
-		error_set(err, ERROR_OPERATION_FAILED, "QEMU is gone");
+	if (state_stream_start(&save->stream, err) < 0)
 		return STEP_FAILED;
-	}
-	if (open_target(save, err) < 0)
-		return STEP_FAILED;
-	if (transfer_stream_pair(pair, err) < 0)
-		return STEP_FAILED;
-	options.file_fd = save->file_fd;
-	options.stream_fd = pair[0];
-	r = transfer_start(vm->registry->loop, &options, &transfer_callbacks, save, &save->transfer, err);
-	if (r == 0) {
-		save->op.on_migration = migration_changed;
-		save->op.on_gone = qemu_gone;
-		save->stream_fd = take_fd(&pair[1]);
-		qmp_command(vm->qmp, "query-migrate-capabilities", NULL, -1, 0, start_migration, save);
-	}
-	close_p(&pair[0]);
-	close_p(&pair[1]);
-	return r < 0 ? STEP_FAILED : STEP_WAIT;
-}
-
-static enum step_result drop_file(struct save_operation *save, struct error *err)
-{
-	close_p(&save->file_fd);
-	save->file_fd = -1;
-	if (save->in_place || unlink(save->partial) == 0 || errno == ENOENT)
-		return STEP_DONE;
-	error_errno(err, errno, "remove %s", save->partial);
-	return STEP_FAILED;
-}
-
-static void ask_cancelled(struct save_operation *save);
-
-static int ask_again(sd_event_source *s, uint64_t usec, void *userdata)
-{
-	struct save_operation *save = userdata;
-
-	save->timer = sd_event_source_unref(save->timer);
-	ask_cancelled(save);
-	return 0;
-}
-
-static void cancelling_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
-{
-	static const char *const busy[] = {"setup", "active", "cancelling", "device", "pre-switchover"};
-	struct save_operation *save = userdata;
-	const char *status = json_get_string(ret, "status");
-	struct error failure = ERROR_INIT;
-
-	for (size_t i = 0; !err && i < ARRAY_SIZE(busy); i++) {
-		if (streq(status, busy[i])) {
-			sd_event_add_time_relative(save->op.vm->registry->loop, &save->timer, CLOCK_MONOTONIC,
-				2000, 0, ask_again, save);
-			return;
-		}
-	}
-	operation_step_done(&save->op, drop_file(save, &failure) == STEP_FAILED ? &failure : NULL);
-}
-
-static void ask_cancelled(struct save_operation *save)
-{
-	struct error failure = ERROR_INIT;
-
-	if (!save->op.vm->qmp)
-		operation_step_done(&save->op, drop_file(save, &failure) == STEP_FAILED ? &failure : NULL);
-	else
-		qmp_command(save->op.vm->qmp, "query-migrate", NULL, -1, 0, cancelling_replied, save);
-}
-
-/* The guest may go on only when QEMU has let go of its state; the file goes first when QEMU is gone. */
-static enum step_result drop_stream(struct job *job, void *context, struct error *err)
-{
-	struct save_operation *save = context;
-	struct vm *vm = save->op.vm;
-
-	transfer_free(save->transfer);
-	save->transfer = NULL;
-	if (!vm->qmp || vm->process_ended)
-		return drop_file(save, err);
-	qmp_command(vm->qmp, "migrate_cancel", NULL, -1, 0, NULL, NULL);
-	ask_cancelled(save);
+	save->op.on_gone = qemu_gone;
 	return STEP_WAIT;
 }
 
-/* ---- sync, publish, kill-qemu ---- */
+static enum step_result drop_stream(struct job *job, void *context, struct error *err)
+{
+	struct save_operation *save = context;
+
+	return state_stream_drop(&save->stream, err);
+}
+
+static enum step_result note_disks(struct job *job, void *context, struct error *err)
+{
+	struct save_operation *save = context;
+
+	return state_stream_note_disks(&save->stream, save->op.vm->live, err);
+}
 
 static enum step_result sync_image(struct job *job, void *context, struct error *err)
 {
 	struct save_operation *save = context;
 
-	vm_give_hot_list(save->op.vm, save->file_fd);
-	transfer_commit(save->transfer, save->disks);
+	state_stream_sync(&save->stream);
 	return STEP_WAIT;
-}
-
-static int sync_directory(const char *path, struct error *err)
-{
-	const char *slash = strrchr(path, '/');
-	_cleanup_free_ char *directory =
-		slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
-	_cleanup_close_ int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0 || fsync(fd) < 0)
-		return error_errno(err, errno, "sync directory %s", directory);
-	return 0;
 }
 
 static enum step_result publish(struct job *job, void *context, struct error *err)
 {
 	struct save_operation *save = context;
 
-	if (save->in_place)
-		return STEP_DONE;
-	if (rename(save->partial, save->path) < 0 && !(errno == ENOENT && access(save->path, F_OK) == 0)) {
-		error_errno(err, errno, "rename %s to %s", save->partial, save->path);
-		return STEP_FAILED;
-	}
-	return sync_directory(save->path, err) < 0 ? STEP_FAILED : STEP_DONE;
+	return state_stream_publish(&save->stream, err);
 }
 
-/* Only the rename takes the partial file away before the undoing does. */
 static bool is_published(void *context)
 {
-	struct save_operation *save = context;
+	const struct save_operation *save = context;
 
-	return !save->in_place && access(save->partial, F_OK) < 0 && errno == ENOENT &&
-	       access(save->path, F_OK) == 0;
+	return state_stream_is_published(&save->stream);
 }
+
+/* ---- kill-qemu ---- */
 
 static void killed(struct operation *op)
 {
@@ -378,7 +156,7 @@ static enum step_result kill_qemu(struct job *job, void *context, struct error *
 static const struct job_step save_steps[] = {
 	{"stop-cpus", stop_cpus, resume_cpus},
 	{"stream", stream, drop_stream},
-	{"note-disks", save_note_disks, NULL},
+	{"note-disks", note_disks, NULL},
 	{"sync", sync_image, NULL},
 	{"publish", publish, NULL},
 	{"kill-qemu", kill_qemu, NULL},
@@ -397,64 +175,42 @@ static void cancel(struct job *job, void *context)
 		memory_is_in(save, &err);
 		return;
 	}
-	if (!save->transfer)
-		return; /* stopping or resuming takes no time; the engine undoes it afterwards */
-	error_set(&err, ERROR_OPERATION_ABORTED, "canceled by client");
-	transfer_free(save->transfer);
-	save->transfer = NULL;
-	fail(save, &err);
+	/* Stopping or resuming takes no time; the engine undoes it afterwards. */
+	(void)state_stream_cancel(&save->stream);
 }
 
 static json *encode(const struct operation *op)
 {
 	const struct save_operation *save = (const struct save_operation *)op;
+	json *params = json_pack("b:was_running", save->was_running, NULL);
 
-	return json_pack("s:path", save->path, "s:partial", save->partial, "b:in_place", save->in_place,
-		"b:was_running", save->was_running, NULL);
+	state_stream_encode(&save->stream, params);
+	return params;
 }
 
 static int decode(struct operation *op, json *params, struct error *err)
 {
 	struct save_operation *save = (struct save_operation *)op;
 
-	save->file_fd = save->stream_fd = -1;
-	save->path = xstrdup(json_get_string(params, "path"));
-	save->partial = xstrdup(json_get_string(params, "partial"));
-	save->in_place = json_get_bool(params, "in_place", false);
+	state_stream_init(&save->stream, op, &save_stream_ops);
 	save->was_running = json_get_bool(params, "was_running", false);
-	if (!save->path || !save->partial)
-		return error_set(err, ERROR_DAMAGED, "journal of a save names no file");
-	return 0;
+	return state_stream_decode(&save->stream, params, err);
 }
 
 static void fill_info(const struct operation *op, struct vm_job_info *info)
 {
 	const struct save_operation *save = (const struct save_operation *)op;
-	struct transfer_progress progress = {0};
 
-	info->memory_total = op->vm->live ? op->vm->live->memory_kib * 1024 : 0;
-	if (save->transfer)
-		transfer_get_progress(save->transfer, &progress);
-	info->memory_processed =
-		progress.processed < info->memory_total ? progress.processed : info->memory_total;
-	info->file_written = progress.written;
+	state_stream_fill_info(&save->stream, info);
 }
 
 static void release(struct operation *op)
 {
 	struct save_operation *save = (struct save_operation *)op;
 
-	sd_event_source_unref(save->timer);
 	if (save->awaits_memory)
 		paging_forget_waiter(op->vm->paging, save);
-	transfer_free(save->transfer);
-	close_p(&save->file_fd);
-	close_p(&save->stream_fd);
-	disk_check_end(&save->looker);
-	free(save->path);
-	free(save->partial);
-	free(save->xml);
-	free(save->disks);
+	state_stream_fini(&save->stream);
 }
 
 const struct operation_type save_operation_type = {
