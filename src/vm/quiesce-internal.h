@@ -20,6 +20,6 @@ struct quiesce {
 void quiesce_settle(struct vm *vm);
 /* It runs again, or its agent is there: do not wait for the next try. */
 void quiesce_hurry(struct vm *vm);
-/* The guest boots anew, or has ended. */
+/* Nothing is frozen any more: the guest boots anew, has ended, or has refused. */
 void quiesce_forget(struct vm *vm);
 void quiesce_fini(struct quiesce *q);

@@ -76,6 +76,9 @@ static void freeze_replied(json *ret, const struct error *err, void *userdata)
 {
 	struct vm *vm = userdata;
 
+	/* An agent that refuses has frozen nothing, or thawed it again (qemu-ga's qmp_guest_fsfreeze_freeze). */
+	if (err && err->code == ERROR_AGENT_REFUSED)
+		quiesce_forget(vm);
 	if (!err)
 		log_write(LOG_LEVEL_INFO, vm->name, NULL, "%s has frozen its filesystems: %lld", vm->name,
 			(long long)json_object_get_int64(ret));
@@ -174,6 +177,8 @@ int vm_thaw(struct vm *vm, vm_done_fn done, void *userdata, struct error *err)
 	if (q->done)
 		return error_set(
 			err, ERROR_BUSY, "cannot thaw %s: it is just being frozen or thawed", vm->name);
+	if (vm->process_ended || vm->monitor_ended)
+		quiesce_forget(vm);
 	if (!q->is_busy && q->is_frozen && ask_to_thaw(vm, err) < 0)
 		return -1;
 	if (!q->is_busy)

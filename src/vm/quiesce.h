@@ -21,7 +21,7 @@
  */
 int vm_freeze(struct vm *vm, json *mountpoints, vm_done_fn done, void *userdata, struct error *err);
 
-/* Well at once (but later) for a VM that no job froze. When it fails, it goes on by itself when the job has ended. */
+/* The guest must run. Well at once (but later) for a VM that no job froze, or whose QEMU has ended. When it fails, it goes on by itself when the job has ended. */
 int vm_thaw(struct vm *vm, vm_done_fn done, void *userdata, struct error *err);
 
 /* May a user freeze or thaw it by hand? Not while a job has it frozen. */
