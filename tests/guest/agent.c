@@ -297,8 +297,10 @@ static void obey(struct guest *g, int fd, const char *line)
 		send_all(fd, a.text, strlen(a.text));
 		return;
 	}
-	if (agent_is(g, "mute"))
+	if (agent_is(g, "mute")) {
+		say(g->console, "GW agent-mute command=%s", name);
 		return;
+	}
 	if (agent_is(g, "endless"))
 		talk_without_end(g, fd, "endless");
 	if (agent_is(g, "garbage"))
