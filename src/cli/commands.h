@@ -96,6 +96,15 @@ int cmd_vcpuinfo(struct cli *cli, const struct arguments *args, struct error *er
 int cmd_vcpucount(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_cpu_stats(struct cli *cli, const struct arguments *args, struct error *err);
 
+/* cmd-agent.c */
+int cmd_domfsfreeze(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domfsthaw(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domfstrim(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domfsinfo(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domtime(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_qemu_agent_command(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_guestinfo(struct cli *cli, const struct arguments *args, struct error *err);
+
 /* cmd-clone.c */
 int cmd_clone(struct cli *cli, const struct arguments *args, struct error *err);
 

@@ -2,6 +2,8 @@
 /*
  * The table of commands. Names and options are virsh's wherever it has the same command; OWN marks what it does not
  * have. Within a group the order here is the order of `godwit help`.
+ *
+ * size: a list.
  */
 #include "table.h"
 
@@ -356,6 +358,46 @@ static const struct option_spec monitor_event_options[] = {
 	END,
 };
 
+static const struct option_spec freeze_options[] = {
+	DOMAIN, MAY_WORDS("mountpoint", "where they are mounted; otherwise all"), END};
+static const struct option_spec thaw_options[] = {
+	DOMAIN, MAY_WORDS("mountpoint", "is refused: all are thawed"), END};
+static const struct option_spec trim_options[] = {
+	DOMAIN,
+	NUMBER("minimum", "leave free ranges of fewer bytes alone"),
+	TEXT("mountpoint", "is refused: all are trimmed"),
+	END,
+};
+static const struct option_spec time_options[] = {
+	DOMAIN,
+	FLAG("now", "set it to this host's time"),
+	FLAG("pretty", "print it for people, in UTC"),
+	FLAG("sync", "set it to what its hardware clock says"),
+	NUMBER("time", "set it to so many seconds since 1970"),
+	END,
+};
+static const struct option_spec agent_command_options[] = {
+	DOMAIN,
+	NUMBER("timeout", "wait for the answer so many seconds; otherwise 5"),
+	FLAG("async", "do not wait for the answer"),
+	FLAG("block", "wait for the answer however long it takes"),
+	FLAG("pretty", "indent the answer"),
+	WORDS("cmd", "the command"),
+	END,
+};
+static const struct option_spec guestinfo_options[] = {
+	DOMAIN,
+	FLAG("user", "who is logged in"),
+	FLAG("os", "its operating system"),
+	FLAG("timezone", "its time zone"),
+	FLAG("hostname", "its name"),
+	FLAG("filesystem", "what is mounted"),
+	FLAG("disk", "its disks"),
+	FLAG("interface", "its network interfaces and their addresses"),
+	FLAG("load", "how busy it is"),
+	END,
+};
+
 /* ---- figures ---- */
 
 static const struct option_spec domstats_options[] = {
@@ -617,6 +659,24 @@ const struct command commands[] = {
 		monitor_command_options, cmd_qemu_monitor_command, JSON},
 	{"qemu-monitor-event", GROUP_TALK, "wait for events of QEMU", "With --json every event is one line.",
 		monitor_event_options, cmd_qemu_monitor_event, JSON},
+
+	{"qemu-agent-command", GROUP_TALK, "say something to the agent in the guest",
+		"In JSON, as QEMU's guest agent has it. At your own risk.", agent_command_options,
+		cmd_qemu_agent_command, JSON},
+	{"guestinfo", GROUP_TALK, "show what the agent knows of the guest",
+		"Without an option all that this agent can say.", guestinfo_options, cmd_guestinfo, JSON},
+	{"domfsinfo", GROUP_TALK, "list what is mounted in the guest", "Its agent says so.", domain_only,
+		cmd_domfsinfo, JSON},
+	{"domfsfreeze", GROUP_TALK, "let the guest's filesystems stand still",
+		"By its agent, until domfsthaw: what is on the disks then is whole, and nothing in the guest "
+		"can write.",
+		freeze_options, cmd_domfsfreeze, 0},
+	{"domfsthaw", GROUP_TALK, "let the guest's filesystems go on", "By its agent.", thaw_options,
+		cmd_domfsthaw, 0},
+	{"domfstrim", GROUP_TALK, "let the guest give free blocks back", "By its agent.", trim_options,
+		cmd_domfstrim, 0},
+	{"domtime", GROUP_TALK, "show or set the guest's clock", "By its agent.", time_options, cmd_domtime,
+		JSON},
 
 	{"domstats", GROUP_FIGURES, "show figures of one, several or all VMs", NULL, domstats_options,
 		cmd_domstats, JSON},

@@ -70,10 +70,24 @@ class Agent(AgentTest):
         self.assertEqual(json.loads(self.virsh("qemu-agent-command", name, '{"execute": "guest-ping"}')), {"return": {}})
         self.assertIn("has no \"execute\"", self.virsh.fails("qemu-agent-command", name, "{}"))
         self.assertIn("JSON", self.virsh.fails("qemu-agent-command", name, "guest-ping"))
+        self.compare(name)
         for command in (["domfsfreeze"], ["domfsthaw"], ["domtime"], ["domfsinfo"], ["domhostname", "--source", "agent"],
                         ["domifaddr", "--source", "agent"]):
             self.assertIn("read only", self.virsh_ro.fails(command[0], name, *command[1:]))
         self.check_alive()
+
+    def compare(self, name):
+        """Our own command says what virsh says."""
+        godwit = harness.Godwit(self.daemon)
+        ping = '{"execute": "guest-ping"}'
+        for command in (["domfsinfo", name], ["guestinfo", name, "--os"], ["domfstrim", name],
+                        ["domtime", name, "--time", "1700000000"], ["domtime", name, "--sync"],
+                        ["qemu-agent-command", name, ping], ["qemu-agent-command", name, "--block", ping]):
+            self.assertEqual(godwit(*command), self.virsh(*command))
+        self.assertEqual(godwit("domfsfreeze", name, "/disk0"), "Froze 1 filesystem(s)")
+        self.assertEqual(godwit("domfsthaw", name), "Thawed 1 filesystem(s)")
+        self.assertRegex(godwit("domtime", name, "--pretty"), r"^Time: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$")
+        self.assertEqual(json.loads(godwit("domfsinfo", name, "--json"))[0]["targets"], ["vda"])
 
     def test_end(self):
         """Shut down and boot anew by the agent, or by the power button when it fails."""
