@@ -95,20 +95,25 @@ int snapshot_tree_check(
 
 int snapshot_tree_add(struct snapshot_tree *t, struct snapshot *s, bool replace, struct error *err)
 {
-	size_t at = lower_bound(t, s->name);
-
 	if (snapshot_tree_check(t, s, replace, err) < 0)
 		return -1;
+	snapshot_tree_put(t, s);
+	return 0;
+}
+
+void snapshot_tree_put(struct snapshot_tree *t, struct snapshot *s)
+{
+	size_t at = lower_bound(t, s->name);
+
 	if (at < t->all.n && streq(t->all.items[at]->name, s->name)) {
 		if (t->all.items[at] != s)
 			snapshot_free(t->all.items[at]);
 		t->all.items[at] = s;
-		return 0;
+		return;
 	}
 	VEC_ADD(&t->all, NULL);
 	memmove(&t->all.items[at + 1], &t->all.items[at], (t->all.n - 1 - at) * sizeof(t->all.items[0]));
 	t->all.items[at] = s;
-	return 0;
 }
 
 void snapshot_tree_remove(struct snapshot_tree *t, struct snapshot *s)

@@ -26,5 +26,7 @@ int snapshot_tree_check(
 	const struct snapshot_tree *t, const struct snapshot *s, bool replace, struct error *err);
 /* Takes `s` when it succeeds; fails as the check does. A parent that is not there fails too: add parents first. */
 int snapshot_tree_add(struct snapshot_tree *t, struct snapshot *s, bool replace, struct error *err);
+/* As snapshot_tree_add with `replace`, of what was read and must be taken as it is: nothing is checked. */
+void snapshot_tree_put(struct snapshot_tree *t, struct snapshot *s);
 /* Its children become its parent's; the current one becomes its parent. Frees it. */
 void snapshot_tree_remove(struct snapshot_tree *t, struct snapshot *s);

@@ -259,6 +259,11 @@ static int pass_over(struct parse_context *c, const xmlNode *node, void *object)
 
 /* ---- <domainsnapshot> ---- */
 
+static bool has_no_memory(const struct snapshot *s)
+{
+	return s->state == SNAPSHOT_DISK_ONLY || s->state == SNAPSHOT_SHUTOFF;
+}
+
 static int check_redefinition(struct parse_context *c, const struct snapshot *s)
 {
 	if (!s->name)
@@ -289,6 +294,9 @@ static int snapshot_finish(struct parse_context *c, const xmlNode *node, void *o
 	}
 	if (s->memory_file && s->memory == SNAPSHOT_DEFAULT)
 		s->memory = SNAPSHOT_EXTERNAL;
+	/* Documents of libvirt before 1.0.1 do not say it. */
+	if (s->memory == SNAPSHOT_DEFAULT && (document->flags & SNAPSHOT_PARSE_REDEFINE))
+		s->memory = has_no_memory(s) ? SNAPSHOT_NO : SNAPSHOT_INTERNAL;
 	if (s->memory_file && s->memory != SNAPSHOT_EXTERNAL)
 		return field_invalid(
 			c, node, "memory filename '%.200s' requires external snapshot", s->memory_file);
@@ -296,7 +304,7 @@ static int snapshot_finish(struct parse_context *c, const xmlNode *node, void *o
 		return field_invalid(c, node, "external memory snapshots require a filename");
 	if (s->memory == SNAPSHOT_MANUAL)
 		return field_unsupported(c, node, "a memory snapshot cannot be 'manual'");
-	if ((s->state == SNAPSHOT_DISK_ONLY || s->state == SNAPSHOT_SHUTOFF) && snapshot_has_memory(s))
+	if (has_no_memory(s) && snapshot_has_memory(s))
 		return field_invalid(
 			c, node, "memory state cannot be saved with offline or disk-only snapshot");
 	return 0;

@@ -9,6 +9,7 @@
 #include "file.h"
 #include "log.h"
 #include "operation.h"
+#include "snapshot-store.h"
 #include "xml.h"
 
 #define DEFINITION_MAX XML_TEXT_MAX
@@ -127,6 +128,7 @@ static int load_definition(struct registry *r, const char *file, struct error *e
 	vm->autostart = autostart_exists(r, d->name, ".xml");
 	vm->autostart_once = autostart_exists(r, d->name, ".xml.once");
 	vm->persistent = TAKE_PTR(d);
+	snapshot_store_load(vm);
 	registry_add(r, vm);
 	vm_unref(vm);
 	return 0;

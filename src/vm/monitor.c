@@ -21,6 +21,7 @@
 #include "operation.h"
 #include "paging.h"
 #include "resources.h"
+#include "snapshot-store.h"
 #include "vm-agent-internal.h"
 #include "vm-lease-internal.h"
 
@@ -45,8 +46,14 @@ static void tell_waiters(struct vm *vm)
 
 static void forget_transient(struct vm *vm)
 {
-	if (!vm->persistent && registry_find_by_name(vm->registry, vm->name) == vm)
-		registry_remove(vm->registry, vm);
+	struct error err = ERROR_INIT;
+
+	if (vm->persistent || registry_find_by_name(vm->registry, vm->name) != vm)
+		return;
+	/* Nobody could ask for them any more. */
+	if (snapshot_store_remove_all(vm, &err) < 0)
+		log_write(LOG_LEVEL_WARNING, vm->name, NULL, "its snapshots stay behind: %s", err.message);
+	registry_remove(vm->registry, vm);
 }
 
 static void become_off(struct vm *vm)

@@ -79,6 +79,7 @@ static int open_directories(struct registry *r, struct error *err)
 		{&r->journal_fd, r->settings.lib_dir, "journal", 0700},
 		{&r->nvram_fd, r->settings.lib_dir, "nvram", 0700},
 		{&r->clones_fd, r->settings.lib_dir, "clones", 0700},
+		{&r->snapshot_fd, r->settings.lib_dir, "snapshot", 0700},
 		{&r->run_fd, r->settings.run_dir, "vm", 0700},
 		{&r->log_fd, r->settings.log_dir, NULL, 0700},
 	};
@@ -104,7 +105,7 @@ int registry_open(
 
 	r->loop = loop;
 	r->domains_fd = r->autostart_fd = r->save_fd = r->journal_fd = r->nvram_fd = r->clones_fd =
-		r->run_fd = r->log_fd = -1;
+		r->snapshot_fd = r->run_fd = r->log_fd = -1;
 	copy_settings(r, settings);
 	if (open_directories(r, err) < 0)
 		goto fail;
@@ -127,7 +128,7 @@ fail:
 void registry_close(struct registry *r)
 {
 	int *fds[] = {&r->domains_fd, &r->autostart_fd, &r->save_fd, &r->journal_fd, &r->nvram_fd,
-		&r->clones_fd, &r->run_fd, &r->log_fd};
+		&r->clones_fd, &r->snapshot_fd, &r->run_fd, &r->log_fd};
 
 	registry_close_leases(r);
 	VEC_FOREACH (vm, &r->vms) {

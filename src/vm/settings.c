@@ -7,6 +7,7 @@
 #include "fault.h"
 #include "file.h"
 #include "operation.h"
+#include "snapshot-store.h"
 #include "xml.h"
 
 /* ---- autostart: a symlink in etc/autostart, as libvirt has it ---- */
@@ -75,7 +76,7 @@ int vm_rename(struct vm *vm, const char *name, struct error *err)
 		return -1;
 	}
 	file = xasprintf("%s.xml", old);
-	if (file_remove(r->domains_fd, file, true, err) < 0 ||
+	if (file_remove(r->domains_fd, file, true, err) < 0 || snapshot_store_rename(vm, name, err) < 0 ||
 		move_file(r->log_fd, old, name, ".log", err) < 0)
 		return -1;
 	vm_ref(vm);

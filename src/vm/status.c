@@ -12,6 +12,7 @@
 #include "file.h"
 #include "log.h"
 #include "paging.h"
+#include "snapshot-store.h"
 
 #define STATUS_FILE    "status.json"
 #define STATUS_VERSION 1
@@ -96,6 +97,7 @@ static int decode(struct registry *r, json *o, const char *directory, struct vm 
 	vm = registry_find_by_uuid(r, uuid);
 	if (!vm) {
 		vm = vm_new(r, name, uuid);
+		snapshot_store_load(vm);
 		registry_add(r, vm);
 		vm_unref(vm);
 	}

@@ -10,10 +10,11 @@
 #include "clone.h"
 #include "file.h"
 #include "operation.h"
+#include "snapshot-store.h"
 
 struct undefine_operation {
 	struct operation op;
-	bool managed_save, nvram;
+	bool managed_save, nvram, snapshots;
 	char *nvram_path;
 	bool was_active; /* it runs on, transient */
 };
@@ -88,7 +89,9 @@ static enum step_result remove_rest(struct job *job, void *context, struct error
 	_cleanup_free_ char *nvram_aside =
 		undefine->nvram ? xasprintf("%s" ASIDE, undefine->nvram_path) : NULL;
 
-	if (vm_remove_clone_files(vm, err) < 0 || file_remove(vm->registry->save_fd, aside, false, err) < 0 ||
+	if ((undefine->snapshots && snapshot_store_remove_all(vm, err) < 0) ||
+		vm_remove_clone_files(vm, err) < 0 ||
+		file_remove(vm->registry->save_fd, aside, false, err) < 0 ||
 		file_remove(vm->registry->autostart_fd, link, false, err) < 0 ||
 		file_remove(vm->registry->autostart_fd, once, false, err) < 0)
 		return STEP_FAILED;
@@ -112,7 +115,7 @@ static json *encode(const struct operation *op)
 	const struct undefine_operation *undefine = (const struct undefine_operation *)op;
 
 	return json_pack("b:managed_save", undefine->managed_save, "b:nvram", undefine->nvram, "s:nvram_path",
-		undefine->nvram_path, NULL);
+		undefine->nvram_path, "b:snapshots", undefine->snapshots, NULL);
 }
 
 static int decode(struct operation *op, json *params, struct error *err)
@@ -120,6 +123,7 @@ static int decode(struct operation *op, json *params, struct error *err)
 	struct undefine_operation *undefine = (struct undefine_operation *)op;
 
 	undefine->managed_save = json_get_bool(params, "managed_save", false);
+	undefine->snapshots = json_get_bool(params, "snapshots", false);
 	undefine->nvram_path = xstrdup(json_get_string(params, "nvram_path"));
 	undefine->nvram = json_get_bool(params, "nvram", false) && undefine->nvram_path;
 	return 0;
@@ -187,6 +191,7 @@ int vm_undefine(struct vm *vm, const struct vm_undefine_options *options, vm_don
 	struct error *err)
 {
 	struct undefine_operation *undefine;
+	size_t n_snapshots = vm->snapshots.all.n;
 	const char *nvram;
 	bool has_nvram, has_save = vm_has_managed_save(vm);
 
@@ -207,8 +212,13 @@ int vm_undefine(struct vm *vm, const struct vm_undefine_options *options, vm_don
 	if (has_nvram && !options->nvram && !options->keep_nvram)
 		return error_set(
 			err, ERROR_OPERATION_INVALID, "cannot undefine domain '%s' with nvram", vm->name);
+	/* Those of a VM that runs on go when it ends. */
+	if (n_snapshots && !vm_is_active(vm) && !options->snapshots_metadata)
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"cannot delete inactive domain with %zu snapshots", n_snapshots);
 	undefine = operation_new(&undefine_operation_type, vm);
 	undefine->managed_save = has_save;
+	undefine->snapshots = n_snapshots && !vm_is_active(vm);
 	undefine->nvram = has_nvram && options->nvram;
 	undefine->nvram_path = xstrdup(nvram);
 	return operation_begin(&undefine->op, done, userdata, err);

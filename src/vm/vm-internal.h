@@ -15,6 +15,7 @@
  * vm-lease.c  what a VM must hold to run              lease-loss.c  and when it is lost
  * paging*.c   memory that comes in while the guest runs (paging.h)
  * agent.c, vm-agent.c  the agent in the guest        quiesce.c   a guest frozen for a job
+ * snapshot-*  what is known of its snapshots, and making, taking and leaving them (vm-snapshot.h)
  * plug.c      devices come and go, on disk            attach.c, detach.c, disk-lease.c  and in a running QEMU
  *
  * size: the numbers of libvirt's states and events, and two structs that every file of the room knows.
@@ -29,6 +30,7 @@
 #include "process.h"
 #include "quiesce-internal.h"
 #include "registry.h"
+#include "snapshot-tree.h"
 #include "vm.h"
 
 /* Numbers of libvirt's public API (libvirt-domain.h): virDomainState, its reasons, lifecycle events and details. */
@@ -125,6 +127,7 @@ struct vm {
 	uint8_t uuid[16];
 	struct domain *persistent; /* NULL: transient */
 	struct domain *live;	   /* from the start of STARTING until OFF */
+	struct snapshot_tree snapshots;
 	bool autostart, autostart_once;
 
 	enum vm_state state;
@@ -182,7 +185,8 @@ struct registry {
 	VEC(struct vm *) vms;			      /* sorted by name; each holds a reference */
 	int domains_fd, autostart_fd;		      /* etc/domains, etc/autostart */
 	int save_fd, journal_fd, nvram_fd, clones_fd; /* lib/... */
-	int run_fd;				      /* run/vm */
+	int snapshot_fd;
+	int run_fd; /* run/vm */
 	int log_fd;
 	int32_t last_id;
 	struct lease_request *lease_join, *lease_watch; /* lease-loss.c; NULL: not at work */
@@ -219,6 +223,7 @@ enum vm_verb {
 	VERB_ATTACH,
 	VERB_DETACH,
 	VERB_AGENT,
+	VERB_SNAPSHOT_METADATA,
 	VERB_MAX_,
 };
 /* Is the verb allowed in this state, and no job in its way? */

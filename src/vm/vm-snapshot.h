@@ -3,6 +3,7 @@
  * The snapshots of a VM, as other rooms use them.
  *
  *	snapshot-store.c   their metadata on disk: lib/snapshot/NAME/SNAPSHOT.xml, as libvirt keeps them
+ *	snapshot-redefine.c, snapshot-metadata.c  metadata alone comes and goes
  *	snapshot-verb.c    what is asked of a new one, made exact       snapshot-create.c  the job
  *	snapshot-revert.c  back to one of them                          snapshot-delete.c  one or more of them away
  *
@@ -38,6 +39,15 @@ struct vm_snapshot_delete_options {
 };
 int vm_snapshot_delete(struct vm *vm, const struct vm_snapshot_delete_options *options, vm_done_fn done,
 	void *userdata, struct error *err);
+
+/*
+ * Redefinition: the metadata alone, of a snapshot that exists elsewhere or is there already; `current` makes it that. ret_name is
+ * borrowed from the tree. Immediate, and refused while the VM has a job, as the next one.
+ */
+int vm_snapshot_redefine(
+	struct vm *vm, const char *xml, bool current, const char **ret_name, struct error *err);
+/* Takes metadata away and leaves what it describes: of this one, of all below it too, or of those only. */
+int vm_snapshot_forget(struct vm *vm, const char *name, bool children, bool children_only, struct error *err);
 
 /* All of them; borrowed, valid until the loop's next turn. */
 const struct snapshot_tree *vm_get_snapshots(const struct vm *vm);

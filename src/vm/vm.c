@@ -54,6 +54,8 @@ static const struct {
 	[VERB_ATTACH] = {"attach a disk to", IN_ACTIVE, false},
 	[VERB_DETACH] = {"detach a disk from", IN_ACTIVE, false},
 	[VERB_AGENT] = {"ask the agent of", IN(VM_RUNNING), true},
+	[VERB_SNAPSHOT_METADATA] = {"describe snapshots of",
+		IN_ACTIVE | IN(VM_OFF) | IN(VM_STARTING) | IN(VM_STOPPING), false},
 };
 static_assert(ARRAY_SIZE(verbs) == VERB_MAX_, "every verb has a row");
 
@@ -94,6 +96,7 @@ static void vm_free(struct vm *vm)
 	resources_free(vm->resources);
 	domain_free(vm->persistent);
 	domain_free(vm->live);
+	snapshot_tree_fini(&vm->snapshots);
 	VEC_FREE(&vm->stop_waiters);
 	strv_fini(&vm->found_devices);
 	strv_fini(&vm->unplugged);

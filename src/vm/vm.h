@@ -131,6 +131,7 @@ struct vm_undefine_options {
 	bool managed_save; /* remove it too; else its existence refuses */
 	bool nvram;	   /* remove it */
 	bool keep_nvram;
+	bool snapshots_metadata; /* forget its snapshots; else they refuse it when it is off */
 };
 int vm_undefine(struct vm *vm, const struct vm_undefine_options *options, vm_done_fn done, void *userdata,
 	struct error *err);
