@@ -129,16 +129,48 @@ void domain_remove_disk(struct domain *d, struct disk *disk)
 	disk_free(disk);
 }
 
-void domain_number_disks(struct domain *d)
+void disk_clear_backing(struct disk *disk)
 {
-	uint32_t highest = 0, missing = 0;
+	VEC_FOREACH (layer, &disk->backing)
+		free(layer.source);
+	VEC_FREE(&disk->backing);
+	disk->backing_known = disk->backing_given = false;
+}
+
+void domain_clear_nodes(struct domain *d)
+{
+	VEC_FOREACH (disk, &d->disks) {
+		disk->node = 0;
+		for (size_t i = 0; i < disk->backing.n; i++)
+			disk->backing.items[i].node = 0;
+	}
+}
+
+static uint32_t highest_node(const struct domain *d)
+{
+	uint32_t highest = 0;
 
 	VEC_FOREACH (disk, &d->disks) {
 		if (disk->node > highest)
 			highest = disk->node;
-		missing += disk->node == 0;
+		VEC_FOREACH (layer, &disk->backing)
+			if (layer.node > highest)
+				highest = layer.node;
 	}
-	VEC_FOREACH (disk, &d->disks)
+	return highest;
+}
+
+void domain_number_disks(struct domain *d)
+{
+	uint32_t highest = highest_node(d);
+
+	for (size_t i = d->disks.n; i-- > 0;) {
+		struct disk *disk = d->disks.items[i];
+
 		if (disk->node == 0)
-			disk->node = highest + missing--;
+			disk->node = ++highest;
+		for (size_t j = 0; j < disk->backing.n; j++)
+			if (disk->backing.items[j].node == 0)
+				disk->backing.items[j].node = ++highest;
+	}
 }

@@ -25,8 +25,13 @@ int domain_add_disk(struct domain *d, struct disk *disk, struct error *err);
 /* Frees it. */
 void domain_remove_disk(struct domain *d, struct disk *disk);
 
+/* Its backing images are forgotten, whoever said them. */
+void disk_clear_backing(struct disk *disk);
+
 /*
- * disk->node for those that have none: as libvirt numbers them when none has (the last one is 1), else behind the highest, so
- * that no two disks a QEMU ever has at once share a number.
+ * disk->node and those of its layers, where there is none: as libvirt numbers them when none has (the source of the last disk is 1, what it stands
+ * on comes next, then the disk before it), else behind the highest, so that no two images a QEMU ever has at once share a number.
  */
 void domain_number_disks(struct domain *d);
+/* For another QEMU. */
+void domain_clear_nodes(struct domain *d);

@@ -5,6 +5,7 @@
 #include <ctype.h>
 
 #include "defaults.h"
+#include "disk.h"
 #include "strv.h"
 
 #define NVRAM_NAME "nvram"
@@ -73,6 +74,22 @@ static char *add_file(struct clone *c, char *name, const char *from, bool is_ove
 
 /* ---- devices ---- */
 
+/* Below the overlay comes the disk as its user has described it; else headers say. */
+static void make_overlay_chain(struct disk *disk)
+{
+	struct disk_layer below = {disk->source_type, xstrdup(disk->source), disk->format, 0};
+
+	if (!disk->backing_given) {
+		free(below.source);
+		disk_clear_backing(disk);
+		return;
+	}
+	VEC_ADD(&disk->backing, below);
+	for (size_t i = disk->backing.n - 1; i > 0; i--)
+		disk->backing.items[i] = disk->backing.items[i - 1];
+	disk->backing.items[0] = below;
+}
+
 static int clone_disks(struct clone *c)
 {
 	VEC_FOREACH (disk, &c->d->disks) {
@@ -84,6 +101,7 @@ static int clone_disks(struct clone *c)
 			continue;
 		if (disk->shareable)
 			return refuse(c, "disk", disk->target, "is shared with others");
+		make_overlay_chain(disk);
 		own = add_file(c, xasprintf("%s.qcow2", disk->target), disk->source, true, disk->format);
 		free(disk->source);
 		disk->source = own;

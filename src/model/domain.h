@@ -207,6 +207,8 @@ enum disk_error_policy {
 };
 enum disk_tray { DISK_TRAY_CLOSED, DISK_TRAY_OPEN, DISK_TRAY_MAX_ };
 
+enum { DISK_CHAIN_MAX = 200 }; /* images below a disk's source, as libvirt counts them */
+
 /* An image that another one stands on. */
 struct disk_layer {
 	enum disk_source source_type;
@@ -240,10 +242,10 @@ struct disk {
 	uint32_t node; /* number of its block nodes in a QEMU (argv.h); 0: not yet given. In live XML only */
 	/*
 	 * <backingStore>: what `source` stands on, the nearest first. `backing_known`: that is all of it; else the images' headers say, and are
-	 * asked before QEMU starts
+	 * asked before QEMU starts. `backing_given`: a user wrote it, so it is in inactive XML too, and headers are not asked about it.
 	 */
 	VEC(struct disk_layer) backing;
-	bool backing_known;
+	bool backing_known, backing_given;
 };
 
 /* <lease>: something in a lock manager's keeping that the VM must hold while it runs (src/lease). */

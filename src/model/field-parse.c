@@ -420,11 +420,11 @@ static int parse_child(struct parse_context *c, const struct field *f, const xml
 	case FIELD_OBJECT:
 		return parse_object(c, f, child, object);
 	case FIELD_CUSTOM:
+	case FIELD_LIST:
 		return f->parse(c, child, object);
 	case FIELD_ATTR:
 	case FIELD_TEXT:
 	case FIELD_INLINE:
-	case FIELD_LIST:
 		break;
 	}
 	return 0;
@@ -454,7 +454,7 @@ static int parse_fields(struct parse_context *c, const struct table *t, const xm
 			r = parse_text(c, f, node, object);
 		else if (f->kind == FIELD_INLINE)
 			r = parse_fields(c, f->table, node, at(object, f));
-		else if (f->kind == FIELD_LIST)
+		else if (f->kind == FIELD_LIST && !f->parse)
 			r = parse_list(c, f, node, object);
 		else
 			r = parse_child(c, f, node, object);

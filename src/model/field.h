@@ -36,7 +36,7 @@ enum field_kind {
 	FIELD_INLINE, /* another table of the same element, moved by `offset` */
 	FIELD_OBJECT, /* <name>: a child of its own; pointer at `offset` */
 	FIELD_LIST, /* any number of <name>; VEC at `offset`, of pointers, or of structs with FIELD_BY_VALUE;
-			 .format writes the whole list, when given */
+			 .format writes the whole list, when given, and .parse reads it from one <name> */
 	FIELD_CUSTOM, /* <name>, read and written by functions */
 };
 

@@ -15,6 +15,16 @@ static bool is_block(const void *disk)
 	return ((const struct disk *)disk)->source_type == DISK_SOURCE_BLOCK;
 }
 
+static bool has_source(const void *disk)
+{
+	return ((const struct disk *)disk)->source != NULL;
+}
+
+static bool is_empty(const void *disk)
+{
+	return !has_source(disk);
+}
+
 #define DRIVER_ENUM(member, word, e) ATTR_ENUM(struct disk, member, word, e, .flags = FIELD_HOST)
 
 static const struct field driver_fields[] = {
@@ -37,28 +47,117 @@ static bool is_source(const char *path)
 	return !*path || text_is_path(path);
 }
 
-/* `index` numbers the images of a chain in live XML. */
+/* `index` numbers the images of a VM's disks in live XML. */
 static const struct field file_source_fields[] = {
 	ATTR(struct disk, source, "file", VALUE_STRING, .valid = is_source, .words = "an absolute path"),
-	ATTR_DROPPED("index"),
+	ATTR(struct disk, node, "index", VALUE_U32, .flags = FIELD_LIVE, .when = has_source),
+	ATTR_DROPPED("index", .when = is_empty),
 };
 static const struct table file_source_table = TABLE(file_source_fields, struct disk);
 
 static const struct field block_source_fields[] = {
 	ATTR(struct disk, source, "dev", VALUE_STRING, .valid = is_source, .words = "an absolute path"),
-	ATTR_DROPPED("index"),
+	ATTR(struct disk, node, "index", VALUE_U32, .flags = FIELD_LIVE, .when = has_source),
+	ATTR_DROPPED("index", .when = is_empty),
 };
 static const struct table block_source_table = TABLE(block_source_fields, struct disk);
 
-/*
- * In live XML this says what the chain of images was found to be; the images' headers say it again at the next start.
- * Written by a user, <backingStore/> says that there is no chain, which the header says as well, and more is refused.
- */
+/* ---- <backingStore> ---- */
+
+static bool is_layer_file(const void *layer)
+{
+	return ((const struct disk_layer *)layer)->source_type == DISK_SOURCE_FILE;
+}
+
+static bool is_layer_block(const void *layer)
+{
+	return ((const struct disk_layer *)layer)->source_type == DISK_SOURCE_BLOCK;
+}
+
+static const struct field layer_format_fields[] = {
+	ATTR_ENUM(struct disk_layer, format, "type", disk_format_names, .flags = FIELD_REQUIRED),
+};
+static const struct table layer_format_table = TABLE(layer_format_fields, struct disk_layer);
+
+static const struct field layer_file_fields[] = {
+	ATTR(struct disk_layer, source, "file", VALUE_STRING, .flags = FIELD_REQUIRED, .valid = text_is_path),
+	ATTR_DROPPED("index"),
+};
+static const struct table layer_file_table = TABLE(layer_file_fields, struct disk_layer);
+
+static const struct field layer_block_fields[] = {
+	ATTR(struct disk_layer, source, "dev", VALUE_STRING, .flags = FIELD_REQUIRED, .valid = text_is_path),
+	ATTR_DROPPED("index"),
+};
+static const struct table layer_block_table = TABLE(layer_block_fields, struct disk_layer);
+
+static const struct field layer_fields[] = {
+	ATTR_ENUM(struct disk_layer, source_type, "type", disk_source_names, .flags = FIELD_ALWAYS),
+	ATTR(struct disk_layer, node, "index", VALUE_U32, .flags = FIELD_LIVE),
+	GROUP("format", layer_format_table, .flags = FIELD_REQUIRED),
+	GROUP("source", layer_file_table, .when = is_layer_file, .flags = FIELD_REQUIRED),
+	GROUP("source", layer_block_table, .when = is_layer_block, .flags = FIELD_REQUIRED),
+};
+static const struct table layer_table = TABLE(layer_fields, struct disk_layer);
+
+/* Each stands in the one it is the backing of; an empty one ends the chain. Without that end the last image's header goes on. */
 static int backing_parse(struct parse_context *c, const xmlNode *node, void *object)
 {
-	if (c->flags & DOMAIN_PARSE_LIVE)
-		return 0;
-	return field_check_rest(c, node, false);
+	struct disk *disk = object;
+
+	disk->backing_given = !(c->flags & DOMAIN_PARSE_LIVE);
+	for (const xmlNode *next; node; node = next) {
+		struct disk_layer layer = {0};
+
+		if (!xmlHasProp(node, BAD_CAST "type")) {
+			disk->backing_known = true;
+			return field_check_rest(c, node, false);
+		}
+		if (disk->backing.n >= DISK_CHAIN_MAX)
+			return field_invalid(
+				c, node, "more than %d images stand on each other", DISK_CHAIN_MAX);
+		next = xml_child(node, "backingStore");
+		if (next)
+			field_take_child(next);
+		table_init(&layer_table, &layer);
+		VEC_ADD(&disk->backing, layer);
+		if (table_parse(c, &layer_table, node, &disk->backing.items[disk->backing.n - 1]) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void backing_format(const struct format_context *c, const void *object)
+{
+	const struct disk *disk = object;
+
+	if ((c->flags & DOMAIN_FORMAT_INACTIVE) && !disk->backing_given)
+		return;
+	for (size_t i = 0; i < disk->backing.n; i++) {
+		xml_begin(c->w, "backingStore");
+		table_format(c, &layer_table, &disk->backing.items[i]);
+	}
+	if (disk->backing_known)
+		xml_element(c->w, "backingStore", "");
+	for (size_t i = 0; i < disk->backing.n; i++)
+		xml_end(c->w, "backingStore");
+}
+
+/* Only qcow2 images say what they stand on. */
+static int check_backing(struct parse_context *c, const xmlNode *node, const struct disk *disk)
+{
+	enum disk_format format = disk->format;
+	const char *source = disk->source;
+
+	VEC_FOREACH (layer, &disk->backing) {
+		if (format != DISK_FORMAT_QCOW2)
+			return field_unsupported(c, node,
+				"disk '%s': %.200s is a raw image and cannot stand on %.200s", disk->target,
+				source ? source : "an empty drive", layer.source);
+		format = layer.format;
+		source = layer.source;
+	}
+	return 0;
 }
 
 static const struct field blockio_fields[] = {
@@ -186,7 +285,7 @@ static int disk_finish(struct parse_context *c, const xmlNode *node, void *objec
 		disk->cache != DISK_CACHE_DIRECTSYNC)
 		return field_unsupported(c, node,
 			"disk '%s': io='native' needs cache='none' or cache='directsync'", disk->target);
-	return 0;
+	return check_backing(c, node, disk);
 }
 
 static const struct field disk_fields[] = {
@@ -196,7 +295,8 @@ static const struct field disk_fields[] = {
 	GROUP("driver", driver_table),
 	GROUP("source", file_source_table, .when = is_file, .flags = FIELD_HOST),
 	GROUP("source", block_source_table, .when = is_block, .flags = FIELD_HOST),
-	CUSTOM("backingStore", backing_parse, NULL),
+	LIST(struct disk, backing, "backingStore", layer_table, .parse = backing_parse,
+		.format = backing_format, .flags = FIELD_BY_VALUE | FIELD_HOST),
 	GROUP("blockio", blockio_table),
 	GROUP("target", target_table, .flags = FIELD_REQUIRED),
 	FLAG(struct disk, readonly, "readonly"),

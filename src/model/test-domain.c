@@ -298,8 +298,69 @@ static void test_one_disk(void)
 		"other devices are refused by name");
 }
 
+/* A disk of three images before one of one: libvirt gives the last disk its number first, and a chain from the top down. */
+static void test_chain(void)
+{
+	static const char xml[] =
+		"<domain type='kvm'><name>c</name><memory>1</memory><os><type>hvm</type></os><devices>"
+		"<disk type='file'><driver type='qcow2'/><source file='/top'/>"
+		"<backingStore type='file'><format type='qcow2'/><source file='/middle'/>"
+		"<backingStore type='block'><format type='raw'/><source dev='/dev/base'/><backingStore/>"
+		"</backingStore></backingStore><target dev='vda'/></disk>"
+		"<disk type='file'><source file='/raw' index='9'/><target dev='vdb'/></disk>"
+		"</devices></domain>";
+	_cleanup_domain_ struct domain *d = parse(xml, 0), *live = NULL;
+	_cleanup_free_ char *text = NULL, *inactive = NULL;
+	const struct disk *disk;
+
+	domain_number_disks(d);
+	disk = d->disks.items[0];
+	ok(d->disks.items[1]->node == 1 && disk->node == 2 && disk->backing.items[0].node == 3 &&
+			disk->backing.items[1].node == 4,
+		"a chain is numbered from the top down");
+	text = domain_format(d, 0);
+	live = parse(text, DOMAIN_PARSE_LIVE);
+	disk = live->disks.items[0];
+	ok(strstr(text, "<source file='/top' index='2'/>") &&
+			strstr(text, "<backingStore type='block' index='4'>") && disk->node == 2 &&
+			disk->backing.n == 2 && disk->backing.items[1].node == 4 && disk->backing_known,
+		"... which is read and written in live XML");
+	inactive = domain_format(live, DOMAIN_FORMAT_INACTIVE);
+	ok(!strstr(inactive, "backingStore") && !strstr(inactive, "index"),
+		"in inactive XML only what a user has written");
+	domain_clear_nodes(live);
+	disk_clear_backing(live->disks.items[0]);
+	domain_number_disks(live);
+	ok(live->disks.items[0]->node == 2 && live->disks.items[1]->node == 1, "it can be forgotten");
+}
+
+/* As deep as libvirt goes, and one more. */
+static void test_long_chain(void)
+{
+	for (int n = DISK_CHAIN_MAX; n <= DISK_CHAIN_MAX + 1; n++) {
+		_cleanup_(buf_fini) struct buf xml = {0};
+		struct disk *disk = NULL;
+		struct error err = ERROR_INIT;
+
+		buf_adds(&xml, "<disk type='file'><driver type='qcow2'/><source file='/x'/>");
+		for (int i = 0; i < n; i++)
+			buf_adds(&xml, "<backingStore type='file'><format type='qcow2'/><source file='/y'/>");
+		for (int i = 0; i < n; i++)
+			buf_adds(&xml, "</backingStore>");
+		buf_adds(&xml, "<target dev='vda'/></disk>");
+		if (disk_parse(xml.data, 0, "attaching", &disk, &err) == 0)
+			ok(n == DISK_CHAIN_MAX && disk->backing.n == DISK_CHAIN_MAX,
+				"200 images are a chain");
+		else
+			ok(n > DISK_CHAIN_MAX && strstr(err.message, "200"), "201 are not");
+		disk_free(disk);
+	}
+}
+
 int main(void)
 {
+	test_chain();
+	test_long_chain();
 	test_one_disk();
 	test_defaults();
 	test_live();
