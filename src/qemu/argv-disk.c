@@ -3,8 +3,10 @@
  * Disks on the command line: a chain of block nodes and the device that shows it to the guest.
  *
  *	libvirt-N-storage (file or device) <- libvirt-N-format (raw, qcow2) [<- libvirt-CoR-TARGET] <- device
+ *	                                       `- backing: libvirt-M-format, of the image it stands on
  *
- * Both nodes are there for raw images too, so that snapshots and moves always find the same shape.
+ * Both nodes are there for raw images too, so that snapshots and moves always find the same shape. Once a chain is known QEMU opens
+ * nothing by itself: what an image's header says is not asked again.
  */
 #include "argv-internal.h"
 
@@ -41,15 +43,29 @@ static void put_cache(json *o, const struct disk *disk)
 			o, "cache", json_pack("b:direct", mode->direct, "b:no-flush", mode->no_flush, NULL));
 }
 
+/* As domain_number_disks will have it. */
 static unsigned node_number(const struct domain *d, const struct disk *disk)
 {
-	size_t i = 0;
+	unsigned n = 1;
 
 	if (disk->node)
 		return disk->node;
-	while (d->disks.items[i] != disk)
-		i++;
-	return (unsigned)(d->disks.n - i);
+	for (size_t i = d->disks.n; d->disks.items[--i] != disk;)
+		n += 1 + (unsigned)d->disks.items[i]->backing.n;
+	return n;
+}
+
+/* One of a disk's images, 0 being the one the guest writes. Borrowed strings. */
+static struct disk_layer get_image(const struct domain *d, const struct disk *disk, size_t position)
+{
+	struct disk_layer image = {disk->source_type, disk->source, disk->format, node_number(d, disk)};
+
+	if (position == 0)
+		return image;
+	image = disk->backing.items[position - 1];
+	if (!image.node)
+		image.node = node_number(d, disk) + (unsigned)position;
+	return image;
 }
 
 static int check_io(struct argv *a, const struct disk *disk)
@@ -68,11 +84,11 @@ static int check_io(struct argv *a, const struct disk *disk)
 	return 0;
 }
 
-static void add_storage_node(struct argv *a, const struct disk *disk, unsigned n)
+static void add_storage_node(struct argv *a, const struct disk *disk, const struct disk_layer *image)
 {
-	_cleanup_free_ char *name = xasprintf("libvirt-%u-storage", n);
-	json *o = json_pack("s:driver", disk->source_type == DISK_SOURCE_BLOCK ? "host_device" : "file",
-		"s:filename", disk->source, NULL);
+	_cleanup_free_ char *name = xasprintf("libvirt-%u-storage", image->node);
+	json *o = json_pack("s:driver", image->source_type == DISK_SOURCE_BLOCK ? "host_device" : "file",
+		"s:filename", image->source, NULL);
 
 	if (disk->io != DISK_IO_DEFAULT)
 		argv_put_string(o, "aio", disk_io_name(disk->io));
@@ -83,36 +99,71 @@ static void add_storage_node(struct argv *a, const struct disk *disk, unsigned n
 	argv_add_json(a, "-blockdev", o);
 }
 
-static void add_format_node(struct argv *a, const struct disk *disk, unsigned n)
+static void put_detect_zeroes(json *o, const struct disk *disk)
 {
-	_cleanup_free_ char *name = xasprintf("libvirt-%u-format", n),
-			    *file = xasprintf("libvirt-%u-storage", n);
-	json *o = json_pack("s:node-name", name, "b:read-only", disk->readonly, NULL);
-
-	if (disk->discard != DISK_DISCARD_DEFAULT)
-		argv_put_string(o, "discard", disk_discard_name(disk->discard));
 	/* Zeroes can be unmapped only where unmapping is allowed. */
 	if (disk->detect_zeroes == DISK_DETECT_ZEROES_UNMAP && disk->discard != DISK_DISCARD_UNMAP)
 		argv_put_string(o, "detect-zeroes", "on");
 	else if (disk->detect_zeroes != DISK_DETECT_ZEROES_DEFAULT)
 		argv_put_string(o, "detect-zeroes", disk_detect_zeroes_name(disk->detect_zeroes));
+}
+
+enum link {
+	LINK_HEADER, /* QEMU opens what the header names */
+	LINK_NONE,
+	LINK_NODE,
+};
+
+/* `below`: the image it stands on, of LINK_NODE. */
+static void add_format_node(struct argv *a, const struct disk *disk, const struct disk_layer *image,
+	bool is_top, enum link link, const struct disk_layer *below)
+{
+	_cleanup_free_ char *name = xasprintf("libvirt-%u-format", image->node),
+			    *file = xasprintf("libvirt-%u-storage", image->node);
+	json *o = json_pack("s:node-name", name, "b:read-only", !is_top || disk->readonly, NULL);
+
+	if (disk->discard != DISK_DISCARD_DEFAULT)
+		argv_put_string(o, "discard", disk_discard_name(disk->discard));
+	if (is_top)
+		put_detect_zeroes(o, disk);
 	put_cache(o, disk);
-	argv_put_string(o, "driver", disk->format == DISK_FORMAT_QCOW2 ? "qcow2" : "raw");
+	argv_put_string(o, "driver", image->format == DISK_FORMAT_QCOW2 ? "qcow2" : "raw");
 	argv_put_string(o, "file", file);
+	if (image->format == DISK_FORMAT_QCOW2 && link == LINK_NONE) {
+		json_object_object_add(o, "backing", NULL);
+	} else if (link == LINK_NODE) {
+		_cleanup_free_ char *backing = xasprintf("libvirt-%u-format", below->node);
+
+		argv_put_string(o, "backing", backing);
+	}
 	argv_add_json(a, "-blockdev", o);
+}
+
+static void add_images(struct argv *a, const struct disk *disk)
+{
+	struct disk_layer below = {0};
+
+	for (size_t i = disk->backing.n + 1; i-- > 0;) {
+		struct disk_layer image = get_image(a->d, disk, i);
+		enum link link = i < disk->backing.n   ? LINK_NODE
+				 : disk->backing_known ? LINK_NONE
+						       : LINK_HEADER;
+
+		add_storage_node(a, disk, &image);
+		add_format_node(a, disk, &image, i == 0, link, &below);
+		below = image;
+	}
 }
 
 /* The nodes; returns the name of the top one, NULL for an empty drive. */
 static char *add_nodes(struct argv *a, const struct disk *disk)
 {
-	unsigned n = node_number(a->d, disk);
-	_cleanup_free_ char *format = xasprintf("libvirt-%u-format", n);
+	_cleanup_free_ char *format = xasprintf("libvirt-%u-format", node_number(a->d, disk));
 	char *top;
 
 	if (!disk->source)
 		return NULL;
-	add_storage_node(a, disk, n);
-	add_format_node(a, disk, n);
+	add_images(a, disk);
 	if (disk->copy_on_read != TRISTATE_ON)
 		return TAKE_PTR(format);
 	top = xasprintf("libvirt-CoR-%s", disk->target);
@@ -298,6 +349,21 @@ int argv_build_disk(const struct domain *d, const struct disk *disk, const struc
 	return 0;
 }
 
+int argv_build_overlay(const struct domain *d, const struct disk *disk, const struct qemu_capabilities *caps,
+	struct strv *ret_argv, struct error *err)
+{
+	struct strv out = {0};
+	struct argv a = {.d = d, .caps = caps, .out = &out, .err = err};
+	struct disk_layer image = get_image(d, disk, 0);
+
+	if (check_io(&a, disk) < 0)
+		return -1;
+	add_storage_node(&a, disk, &image);
+	add_format_node(&a, disk, &image, true, LINK_NONE, NULL);
+	*ret_argv = out;
+	return 0;
+}
+
 void argv_disk_nodes(const struct disk *disk, struct strv *ret)
 {
 	if (!disk->source)
@@ -306,4 +372,8 @@ void argv_disk_nodes(const struct disk *disk, struct strv *ret)
 		strv_addf(ret, "libvirt-CoR-%s", disk->target);
 	strv_addf(ret, "libvirt-%u-format", disk->node);
 	strv_addf(ret, "libvirt-%u-storage", disk->node);
+	VEC_FOREACH (layer, &disk->backing) {
+		strv_addf(ret, "libvirt-%u-format", layer.node);
+		strv_addf(ret, "libvirt-%u-storage", layer.node);
+	}
 }

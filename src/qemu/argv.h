@@ -25,8 +25,7 @@ struct argv_context {
 
 /*
  * ret_argv[0] is the emulator. The guest always starts stopped (-S). Every disk is a -blockdev pair:
- * node names "libvirt-N-storage" (file) and "libvirt-N-format", N counting disks from the last one down as
- * libvirt does, and device ids are the aliases, so that images and migrations are interchangeable.
+ * node names "libvirt-N-storage" (file) and "libvirt-N-format", for each image of its chain, N counting as domain_number_disks does, and device ids are the aliases, so that images and migrations are interchangeable.
  * ERROR_UNSUPPORTED_CONFIG when this QEMU cannot do what the domain asks.
  */
 int argv_build(const struct domain *d, const struct qemu_capabilities *caps, const struct argv_context *ctx,
@@ -38,5 +37,11 @@ int argv_build(const struct domain *d, const struct qemu_capabilities *caps, con
  */
 int argv_build_disk(const struct domain *d, const struct disk *disk, const struct qemu_capabilities *caps,
 	struct strv *ret_argv, struct error *err);
-/* The names of its block nodes from the top down, as they are to be deleted; disk->node must be set. Appended. */
+/*
+ * The two nodes of the image that is the top of `disk`'s chain, on nothing: blockdev-snapshot puts it onto what it stands on. Pairs as of
+ * argv_build_disk, without a device.
+ */
+int argv_build_overlay(const struct domain *d, const struct disk *disk, const struct qemu_capabilities *caps,
+	struct strv *ret_argv, struct error *err);
+/* The names of its block nodes from the top down, as they are to be deleted; its numbers must be set. Appended. */
 void argv_disk_nodes(const struct disk *disk, struct strv *ret);

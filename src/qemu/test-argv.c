@@ -180,6 +180,35 @@ static void test_mapped_memory(struct qemu_capabilities *caps, bool can)
 	ok(line && !strstr(line, "memory-backend-ram"), "... and is all there is");
 }
 
+/* What a snapshot puts on top: the same image as in the whole line, and nothing below it. */
+static void test_overlay(struct qemu_capabilities *caps)
+{
+	static const char xml[] =
+		"<domain type='kvm'><name>c</name><memory>1</memory><os><type>hvm</type></os><devices>"
+		"<disk type='file'><driver type='qcow2' discard='unmap'/><source file='/new'/>"
+		"<backingStore type='file'><format type='raw'/><source file='/old'/><backingStore/>"
+		"</backingStore><target dev='vda'/></disk></devices></domain>";
+	_cleanup_domain_ struct domain *d = NULL;
+	struct error err = ERROR_INIT;
+	struct strv out = {0};
+	struct disk *disk;
+
+	if (domain_parse(xml, strlen(xml), 0, &d, &err) < 0)
+		ok(false, err.message);
+	disk = d->disks.items[0];
+	disk->node = 5;
+	ok(argv_build_overlay(d, disk, caps, &out, &err) == 0 && out.n == 4, "an overlay has two nodes");
+	is_str(out.items[1],
+		"{\"driver\":\"file\",\"filename\":\"/new\",\"node-name\":\"libvirt-5-storage\","
+		"\"auto-read-only\":true,\"discard\":\"unmap\"}",
+		"... a file");
+	is_str(out.items[3],
+		"{\"node-name\":\"libvirt-5-format\",\"read-only\":false,\"discard\":\"unmap\",\"driver\":"
+		"\"qcow2\",\"file\":\"libvirt-5-storage\",\"backing\":null}",
+		"... and an image on nothing");
+	strv_fini(&out);
+}
+
 static char *read_text(const char *path)
 {
 	char *text = NULL;
@@ -254,5 +283,6 @@ int main(int argc, char **argv)
 	free(entries);
 	test_mapped_memory(caps_10, true);
 	test_mapped_memory(caps_7, false);
+	test_overlay(caps_10);
 	return done_testing();
 }
