@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Snapshots' metadata (snapshot-store.h). */
+/* Snapshots' metadata in files, and the tree that is read from them. */
 #include "snapshot-store.h"
 
 #include <dirent.h>
@@ -9,6 +9,7 @@
 
 #include "file.h"
 #include "log.h"
+#include "snapshot-note.h"
 #include "vm-internal.h"
 #include "vm-snapshot.h"
 #include "xml.h"
@@ -214,7 +215,9 @@ static int remove_file(struct vm *vm, const char *name, struct error *err)
 
 	if (dir < 0 && errno != ENOENT)
 		return error_errno(err, errno, "open the directory of snapshots of %s", vm->name);
-	if (dir >= 0 && file_remove(dir, file, true, err) < 0)
+	/* A note must not wait for the next snapshot of this name. */
+	if (dir >= 0 &&
+		(snapshot_note_write(vm, name, NULL, err) < 0 || file_remove(dir, file, true, err) < 0))
 		return -1;
 	/* As libvirt leaves it; there may be files in it that are not ours. */
 	unlinkat(vm->registry->snapshot_fd, vm->name, AT_REMOVEDIR);

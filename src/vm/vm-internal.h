@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the files of this room share about a VM and the registry it lives in.
+ * size: the numbers of libvirt's states and events, and two structs that every file of the room knows.
  *
  * registry.c  the set of VMs, lookup, events          vm.c        run states, the table of verbs, getters
  * define.c    definitions on disk                     undefine.c  taking them away      settings.c  small changes
@@ -17,8 +18,6 @@
  * agent.c, vm-agent.c  the agent in the guest        quiesce.c   a guest frozen for a job
  * snapshot-*  what is known of its snapshots, and making, taking and leaving them (vm-snapshot.h)
  * plug.c      devices come and go, on disk            attach.c, detach.c, disk-lease.c  and in a running QEMU
- *
- * size: the numbers of libvirt's states and events, and two structs that every file of the room knows.
  */
 #pragma once
 
