@@ -7,16 +7,27 @@
  */
 #pragma once
 
+#include "buf.h"
 #include "disk.h"
 #include "vm-internal.h"
 
 /*
  * Fill `backing` of every disk where it is not known, by the images' headers. Blocks as long as the storage does: for a child process.
- * ERROR_OPERATION_FAILED names the image that cannot be opened, is no image of its format, or stands on itself.
+ * ERROR_OPERATION_FAILED names the disk, the image that cannot be opened, is no image of its format, stands on itself or does not say what
+ * format its backing image has, and the image that names it; ERROR_UNSUPPORTED_CONFIG what is no file or of another format.
  */
 int chain_look(struct domain *d, struct error *err);
+/* Has chain_look something to open? What needs no looking (raw images) is known when this returns. */
+bool chain_is_asked(struct domain *d);
+/* For the next QEMU: what headers have said, and all numbers. What a user has written stays. */
+void chain_forget(struct domain *d);
 
-/* `disk` gets a new top of its chain, an empty overlay; what was its source becomes the nearest backing image. The node number is given anew. */
+/* A process_work_fn of a child that looks: userdata is the domain. chain_take puts what it found into the parent's domain. */
+int chain_look_work(struct buf *result, void *domain, struct error *err);
+int chain_take(struct domain *d, const char *result, size_t len, struct error *err);
+
+/* `disk` gets a new top of its chain, an empty overlay; what was its source becomes the nearest backing image. It gets a node
+ * number when that has one. */
 void chain_push(struct domain *d, struct disk *disk, enum disk_source type, const char *source,
 	enum disk_format format);
 /* The images [first, last] leave the chain: 0 is the source itself, 1 the nearest backing image. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which files a disk has is asked of the files themselves, as QEMU does: a qcow2 header names its data file and its backing file
- * (QEMU's docs/interop/qcow2.txt). So the same question has the same answer before a save and before a start, with no QEMU.
+ * Which files a disk has is asked of the files themselves, as QEMU does (image-names.h). So the same question has the same answer before a
+ * save and before a start, with no QEMU.
  */
 #include "disk-look.h"
 
@@ -17,9 +17,10 @@
 
 #include "buf.h"
 #include "file.h"
+#include "image-names.h"
 #include "strv.h"
 
-enum { CHAIN_MAX = 200, SYSFS_MAX = 4096 };
+enum { SYSFS_MAX = 4096 };
 
 /* ---- one file ---- */
 
@@ -137,80 +138,6 @@ static int look_at(struct disk_file *f, bool sync)
 
 /* ---- what it stands on ---- */
 
-enum {
-	QCOW2_MAGIC = 0x514649fb, /* "QFI\xfb" */
-	QCOW2_HEADER_V2 = 72,
-	QCOW2_HEADER_V3 = 104,
-	QCOW2_READ_MAX = 65536, /* extensions and names lie in the first cluster, which is seldom larger */
-	QCOW2_NAME_MAX = 1023,
-	QCOW2_END = 0,
-	QCOW2_DATA_FILE = 0x44415441,
-};
-#define QCOW2_BACKING_FORMAT 0xe2792acau
-
-/* What a header says; NULL: nothing. */
-struct qcow2_names {
-	char *backing, *backing_format, *data;
-};
-
-static void read_extensions(const char *header, size_t len, size_t at, struct qcow2_names *ret)
-{
-	while (at + 8 <= len) {
-		uint32_t type = get_be32(header + at), n = get_be32(header + at + 4);
-
-		if (type == QCOW2_END || n > len - at - 8)
-			return;
-		if (type == QCOW2_DATA_FILE && !ret->data)
-			ret->data = xstrndup(header + at + 8, n);
-		if (type == QCOW2_BACKING_FORMAT && !ret->backing_format)
-			ret->backing_format = xstrndup(header + at + 8, n);
-		at += 8 + ((size_t)n + 7) / 8 * 8;
-	}
-}
-
-/* Nothing is said of what is no qcow2 image. */
-static void read_qcow2(int fd, struct qcow2_names *ret)
-{
-	_cleanup_free_ char *header = xcalloc(1, QCOW2_READ_MAX);
-	ssize_t got = pread_full(fd, header, QCOW2_READ_MAX, 0);
-	size_t len = got < 0 ? 0 : (size_t)got, extensions = QCOW2_HEADER_V2;
-	uint64_t name_at;
-	uint32_t name_len;
-
-	if (len < QCOW2_HEADER_V3 || get_be32(header) != QCOW2_MAGIC)
-		return;
-	if (get_be32(header + 4) >= 3)
-		extensions = get_be32(header + 100);
-	read_extensions(header, len, extensions, ret);
-	name_at = get_be64(header + 8);
-	name_len = get_be32(header + 16);
-	if (name_at > 0 && name_len > 0 && name_len <= QCOW2_NAME_MAX && name_len <= len &&
-		name_at <= len - name_len)
-		ret->backing = xstrndup(header + name_at, name_len);
-}
-
-/* As QEMU finds `name`, which stands in the file at `from`. NULL: it is a protocol's ("nbd:...", "json:..."). */
-static char *resolve(const char *from, const char *name)
-{
-	const char *slash = strrchr(from, '/'), *colon;
-
-	if (startswith(name, "file:"))
-		name += strlen("file:");
-	colon = strchr(name, ':');
-	if (colon && (!strchr(name, '/') || strchr(name, '/') > colon))
-		return NULL;
-	if (name[0] == '/' || !slash)
-		return xstrdup(name);
-	return xasprintf("%.*s/%s", (int)(slash - from), from, name);
-}
-
-static void names_fini(struct qcow2_names *n)
-{
-	free(n->backing);
-	free(n->backing_format);
-	free(n->data);
-}
-
 /* `path` NULL: `name` is no file. A descriptor of it, or -1. */
 static int add_file(struct disk_note *d, const char *path, const char *name, bool sync)
 {
@@ -219,7 +146,7 @@ static int add_file(struct disk_note *d, const char *path, const char *name, boo
 
 	if (!path)
 		cannot_see(&f, "it is not a file");
-	else if (d->files.n >= CHAIN_MAX)
+	else if (d->files.n >= DISK_CHAIN_MAX)
 		cannot_see(&f, "too many files stand on each other");
 	else
 		fd = look_at(&f, sync);
@@ -230,23 +157,23 @@ static int add_file(struct disk_note *d, const char *path, const char *name, boo
 /* What the qcow2 image at `from` stands on; a descriptor of its backing file, or -1. */
 static int add_named(struct disk_note *d, int image, const char *from, bool sync, bool *ret_raw)
 {
-	struct qcow2_names names = {0};
+	struct image_names names = {0};
 	int fd = -1;
 
-	read_qcow2(image, &names);
+	image_names_read(image, &names);
 	if (names.data) {
-		_cleanup_free_ char *path = resolve(from, names.data);
+		_cleanup_free_ char *path = image_name_resolve(from, names.data);
 		int data = add_file(d, path, names.data, sync);
 
 		close_p(&data);
 	}
 	if (names.backing) {
-		_cleanup_free_ char *path = resolve(from, names.backing);
+		_cleanup_free_ char *path = image_name_resolve(from, names.backing);
 
 		fd = add_file(d, path, names.backing, false);
 	}
 	*ret_raw = streq(names.backing_format, "raw");
-	names_fini(&names);
+	image_names_fini(&names);
 	return fd;
 }
 

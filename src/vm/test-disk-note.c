@@ -8,6 +8,7 @@
 
 #include "disk-look.h"
 #include "file.h"
+#include "fixture-qcow2.h"
 #include "strv.h"
 #include "tap.h"
 
@@ -187,42 +188,6 @@ static void test_unknown(void)
 
 /* ---- looking ---- */
 
-static void write_file(int dir, const char *name, const void *data, size_t len)
-{
-	_cleanup_close_ int fd = openat(dir, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-	if (fd < 0 || write_full(fd, data, len) < 0)
-		abort();
-}
-
-/* A header as QEMU's docs/interop/qcow2.txt has it; no `format`, no extension. */
-static void write_qcow2(int dir, const char *name, const char *backing, const char *format, const char *data)
-{
-	char header[512] = {0};
-	size_t at = 104;
-
-	put_be32(header, 0x514649fb);
-	put_be32(header + 4, 3);
-	put_be32(header + 100, 104);
-	if (format) {
-		put_be32(header + at, 0xe2792aca);
-		put_be32(header + at + 4, (uint32_t)strlen(format));
-		memcpy(header + at + 8, format, strlen(format));
-		at += 8 + (strlen(format) + 7) / 8 * 8;
-	}
-	if (data) {
-		put_be32(header + at, 0x44415441);
-		put_be32(header + at + 4, (uint32_t)strlen(data));
-		memcpy(header + at + 8, data, strlen(data));
-	}
-	if (backing) {
-		put_be64(header + 8, 400);
-		put_be32(header + 16, (uint32_t)strlen(backing));
-		memcpy(header + 400, backing, strlen(backing));
-	}
-	write_file(dir, name, header, sizeof(header));
-}
-
 /* "kind name" of each file of the one disk, joined by a space; the directory is cut off. */
 static const char *looked(const char *dir, const char *name, enum disk_format format)
 {
@@ -258,19 +223,19 @@ static void test_look(void)
 	struct error err = ERROR_INIT;
 	char longer[104] = {0};
 
-	write_file(dir, "raw", "QFI", 3);
-	write_qcow2(dir, "base", NULL, NULL, NULL);
-	write_qcow2(dir, "middle", "base", NULL, "data");
-	write_file(dir, "data", "", 0);
-	write_qcow2(dir, "top", "middle", "qcow2", NULL);
-	write_qcow2(dir, "as-raw", "middle", "raw", NULL);
-	write_qcow2(dir, "far", "nbd://host/x", NULL, NULL);
-	write_qcow2(dir, "lost", "nowhere", NULL, NULL);
+	fixture_write_file(dir, "raw", "QFI", 3);
+	fixture_write_qcow2(dir, "base", NULL, NULL, NULL);
+	fixture_write_qcow2(dir, "middle", "base", NULL, "data");
+	fixture_write_file(dir, "data", "", 0);
+	fixture_write_qcow2(dir, "top", "middle", "qcow2", NULL);
+	fixture_write_qcow2(dir, "as-raw", "middle", "raw", NULL);
+	fixture_write_qcow2(dir, "far", "nbd://host/x", NULL, NULL);
+	fixture_write_qcow2(dir, "lost", "nowhere", NULL, NULL);
 	put_be32(longer, 0x514649fb);
 	put_be64(longer + 8, 1);
 	put_be32(longer + 16, sizeof(longer) + 1);
-	write_file(dir, "short", longer, sizeof(longer));
-	write_qcow2(dir, "loop", "loop", NULL, NULL);
+	fixture_write_file(dir, "short", longer, sizeof(longer));
+	fixture_write_qcow2(dir, "loop", "loop", NULL, NULL);
 	is_str(looked(path, "top", DISK_FORMAT_QCOW2), "file top file middle file data file base",
 		"a chain, each with what it names");
 	is_str(looked(path, "top", DISK_FORMAT_RAW), "file top",
