@@ -137,6 +137,22 @@ void disk_clear_backing(struct disk *disk)
 	disk->backing_known = disk->backing_given = false;
 }
 
+void domain_give_chains(struct domain *d)
+{
+	VEC_FOREACH (disk, &d->disks)
+		disk->backing_given = disk->backing_known || disk->backing.n > 0;
+}
+
+void domain_keep_given_chains(const struct domain *before, struct domain *d)
+{
+	domain_give_chains(d);
+	VEC_FOREACH (disk, &d->disks) {
+		const struct disk *same = domain_find_disk(before, disk->target);
+
+		disk->backing_given = disk->backing_given && same && same->backing_given;
+	}
+}
+
 void domain_clear_nodes(struct domain *d)
 {
 	VEC_FOREACH (disk, &d->disks) {

@@ -29,6 +29,13 @@ void domain_remove_disk(struct domain *d, struct disk *disk);
 void disk_clear_backing(struct disk *disk);
 
 /*
+ * Live XML does not say who has written a chain. Whoever knows that all in this document are its user's says so; a document in the place of
+ * another, `before`, may have found chains too: of those only the ones that were given there count as given.
+ */
+void domain_give_chains(struct domain *d);
+void domain_keep_given_chains(const struct domain *before, struct domain *d);
+
+/*
  * disk->node and those of its layers, where there is none: as libvirt numbers them when none has (the source of the last disk is 1, what it stands
  * on comes next, then the disk before it), else behind the highest, so that no two images a QEMU ever has at once share a number.
  */

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "argv.h"
+#include "chain.h"
 #include "disk.h"
 #include "file.h"
 #include "log.h"
@@ -125,11 +126,56 @@ void launch_announce(struct start_operation *start)
 	vm->process_ended = vm->monitor_ended = true;
 }
 
+/* The definition is complete but for what this QEMU can do. */
+static enum step_result prepare(struct start_operation *start, struct error *err)
+{
+	struct vm *vm = start->op.vm;
+	const struct qemu_capabilities *caps =
+		capability_cache_get(vm->registry->capabilities, vm->live->emulator);
+
+	if (caps)
+		return prepare_with(start, caps, err) < 0 ? STEP_FAILED : STEP_DONE;
+	start->probing = true;
+	capability_cache_find(vm->registry->capabilities, vm->live->emulator, prepare_probed, start);
+	return STEP_WAIT;
+}
+
+static void chains_looked(
+	struct process *p, const struct error *err, const char *result, size_t len, void *userdata)
+{
+	struct start_operation *start = userdata;
+	struct error failure = ERROR_INIT;
+	enum step_result r = STEP_FAILED;
+
+	if (err)
+		failure = *err;
+	else if (chain_take(start->op.vm->live, result, len, &failure) == 0)
+		r = prepare(start, &failure);
+	process_free(TAKE_PTR(start->looker));
+	if (r != STEP_WAIT)
+		operation_step_done(&start->op, r == STEP_FAILED ? &failure : NULL);
+}
+
+/* Storage may not answer: a child asks what the disks' images stand on. */
+static enum step_result look_at_chains(struct start_operation *start, struct error *err)
+{
+	struct vm *vm = start->op.vm;
+	struct process_options options = {.stdin_fd = -1,
+		.stdout_fd = -1,
+		.stderr_fd = -1,
+		.dies_with_daemon = true,
+		.work = chain_look_work,
+		.work_userdata = vm->live,
+		.worked = chains_looked};
+
+	return process_start(vm->registry->loop, &options, NULL, start, &start->looker, err) < 0 ? STEP_FAILED
+												 : STEP_WAIT;
+}
+
 enum step_result launch_prepare(struct job *job, void *context, struct error *err)
 {
 	struct start_operation *start = context;
 	struct vm *vm = start->op.vm;
-	const struct qemu_capabilities *caps;
 
 	if (!vm->live)
 		launch_announce(start);
@@ -140,12 +186,8 @@ enum step_result launch_prepare(struct job *job, void *context, struct error *er
 		replace_string(&vm->live->emulator, vm->registry->settings.default_emulator);
 	if (check_file(vm->live, "emulator", vm->live->emulator, err) < 0)
 		return STEP_FAILED;
-	caps = capability_cache_get(vm->registry->capabilities, vm->live->emulator);
-	if (caps)
-		return prepare_with(start, caps, err) < 0 ? STEP_FAILED : STEP_DONE;
-	start->probing = true;
-	capability_cache_find(vm->registry->capabilities, vm->live->emulator, prepare_probed, start);
-	return STEP_WAIT;
+	chain_forget(vm->live);
+	return chain_is_asked(vm->live) ? look_at_chains(start, err) : prepare(start, err);
 }
 
 enum step_result launch_unprepare(struct job *job, void *context, struct error *err)

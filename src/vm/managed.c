@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "disk.h"
 #include "file.h"
 #include "image.h"
 #include "operation.h"
@@ -33,10 +34,12 @@ int registry_image_get_xml(
 
 	if (fd < 0)
 		return -1;
-	if (domain_parse(header.xml, strlen(header.xml), DOMAIN_PARSE_LIVE, &d, err) == 0)
+	if (domain_parse(header.xml, strlen(header.xml), DOMAIN_PARSE_LIVE, &d, err) == 0) {
+		domain_give_chains(d);
 		*ret_xml = domain_format(d, DOMAIN_FORMAT_INACTIVE | (secure ? DOMAIN_FORMAT_SECURE : 0));
-	else
+	} else {
 		error_prefix(err, "image %s", path);
+	}
 	image_header_fini(&header);
 	return d ? 0 : -1;
 }
@@ -56,9 +59,12 @@ int registry_image_define_xml(
 		error_prefix(err, "image %s", path);
 		goto out;
 	}
+	domain_give_chains(saved);
 	if (xml && (domain_parse(xml, strlen(xml), DOMAIN_PARSE_LIVE, &changed, err) < 0 ||
 			   domain_check_abi_stable(saved, changed, err) < 0))
 		goto out;
+	if (changed)
+		domain_keep_given_chains(saved, changed);
 	text = domain_format(changed ? changed : saved,
 		DOMAIN_FORMAT_INACTIVE | DOMAIN_FORMAT_SECURE | DOMAIN_FORMAT_MIGRATABLE);
 	result = image_write_header(fd, path, text, running < 0 ? header.was_running : running, err);

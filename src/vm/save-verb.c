@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is asked of a save, checked and made exact before anything happens: path, document, format. */
+#include "disk.h"
 #include "save.h"
 
 static int choose_document(struct save_operation *save, const char *xml, struct error *err)
@@ -15,6 +16,7 @@ static int choose_document(struct save_operation *save, const char *xml, struct 
 	if (domain_parse(xml, strlen(xml), DOMAIN_PARSE_LIVE, &d, err) < 0 ||
 		domain_check_abi_stable(vm->live, d, err) < 0)
 		return -1;
+	domain_keep_given_chains(vm->live, d);
 	save->stream.xml =
 		domain_format(d, DOMAIN_FORMAT_SECURE | DOMAIN_FORMAT_INACTIVE | DOMAIN_FORMAT_MIGRATABLE);
 	return 0;

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "disk-check.h"
+#include "disk.h"
 #include "file.h"
 #include "monitor.h"
 #include "paging.h"
@@ -341,6 +342,7 @@ int start_take_image_domain(struct start_operation *start, const char *xml, stru
 
 	if (domain_parse(start->header.xml, strlen(start->header.xml), DOMAIN_PARSE_LIVE, &saved, err) < 0)
 		return error_prefix(err, "image %s", start->image_path);
+	domain_give_chains(saved);
 	if (xml) {
 		if (domain_parse(xml, strlen(xml), DOMAIN_PARSE_LIVE, &start->domain, err) < 0)
 			return -1;
@@ -348,6 +350,7 @@ int start_take_image_domain(struct start_operation *start, const char *xml, stru
 			return -1;
 		if (!start->domain->has_uuid)
 			memcpy(start->domain->uuid, saved->uuid, 16);
+		domain_keep_given_chains(saved, start->domain);
 	} else {
 		start->domain = TAKE_PTR(saved);
 	}

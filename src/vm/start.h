@@ -33,7 +33,7 @@ struct start_operation {
 	struct error qemu_failure; /* waits for what godwit-io finds */
 	unsigned pending;	   /* replies the step "configure" waits for */
 	char *disks;		   /* the image's note of its disks; NULL: none */
-	struct process *looker;	   /* compares it with the disks */
+	struct process *looker;	   /* at the disks: for their chains, or to compare them with the note */
 };
 
 /* launch.c: from definition to a QEMU that answers */

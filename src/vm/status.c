@@ -29,6 +29,24 @@ static json *encode_nodes(const struct domain *d)
 	return nodes;
 }
 
+/* By alias, the disks whose chain a user has written. */
+static json *encode_given(const struct domain *d)
+{
+	json *given = json_object_new_object();
+
+	VEC_FOREACH (disk, &d->disks)
+		if (disk->info.alias && disk->backing_given)
+			json_object_object_add(given, disk->info.alias, json_object_new_boolean(true));
+	return given;
+}
+
+static void decode_given(struct domain *d, json *given)
+{
+	VEC_FOREACH (disk, &d->disks)
+		if (disk->info.alias)
+			disk->backing_given = json_get_bool(given, disk->info.alias, false);
+}
+
 /* An earlier version, which could not plug disks in, did not write them down: then they are as they were at the start. */
 static void decode_nodes(struct domain *d, json *nodes)
 {
@@ -48,8 +66,8 @@ int status_write_process(struct vm *vm, pid_t pid, uint64_t start_time, struct e
 		(uint64_t)vm->n_leases, "b:leases_given", vm->leases_given, "s:lease_version",
 		vm->lease_version, "b:restored_lazily", vm->restored_lazily, "s:restored_why",
 		vm->restored_why, "o:paging", paging_encode(vm->paging), "b:frozen", vm->quiesce.is_frozen,
-		"i:agent_timeout", (int64_t)vm->agent_timeout, "o:nodes", encode_nodes(vm->live), "s:domain",
-		xml, NULL);
+		"i:agent_timeout", (int64_t)vm->agent_timeout, "o:nodes", encode_nodes(vm->live),
+		"o:chains_given", encode_given(vm->live), "s:domain", xml, NULL);
 	_cleanup_free_ char *text = json_format(o);
 
 	return file_replace_volatile(vm->run_fd, STATUS_FILE, text, strlen(text), 0600, err);
@@ -102,6 +120,7 @@ static int decode(struct registry *r, json *o, const char *directory, struct vm 
 		vm_unref(vm);
 	}
 	decode_nodes(live, json_get(o, "nodes"));
+	decode_given(live, json_get(o, "chains_given"));
 	vm->live = TAKE_PTR(live);
 	vm->id = vm->live->id = (int32_t)json_get_int(o, "id", -1);
 	if (lock_manager)
