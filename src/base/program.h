@@ -24,4 +24,3 @@ int program_start(sd_event *loop, const struct strv *argv, uint64_t timeout_usec
 
 /* Kills it; nothing is called any more. Accepts NULL. */
 void program_free(struct program *p);
-DEFINE_CLEANUP(struct program *, program_free);

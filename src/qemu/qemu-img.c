@@ -40,9 +40,9 @@ static int start_next(struct qemu_img *q, struct error *err);
 static void ended(const char *output, const struct error *err, void *userdata)
 {
 	struct qemu_img *q = userdata;
-	_cleanup_(program_free_p) struct program *program = TAKE_PTR(q->program);
 	struct error failure = ERROR_INIT;
 
+	program_free(TAKE_PTR(q->program));
 	if (err)
 		failure = *err;
 	else if (++q->at < q->n && start_next(q, &failure) == 0)
