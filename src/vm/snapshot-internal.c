@@ -2,6 +2,8 @@
 /* The images a snapshot is inside of, and the two ways to change them: a job of the QEMU that has them open, or qemu-img. */
 #include "snapshot-internal.h"
 
+#include <string.h>
+
 #include "disk.h"
 #include "qemu-img.h"
 #include "qemu-job.h"
