@@ -43,6 +43,20 @@ static int check_owner(const struct vm *vm, struct snapshot *s, struct error *er
 	return 0;
 }
 
+/* An internal snapshot is of all disks that can be written to; where the files of others would be, nobody can know. */
+static void add_internal_disks(struct snapshot *s)
+{
+	VEC_FOREACH (disk, &s->domain->disks) {
+		bool is_written = disk->source && !disk->readonly;
+		struct snapshot_disk added = {.location = is_written ? SNAPSHOT_INTERNAL : SNAPSHOT_NO};
+
+		if (snapshot_find_disk(s, disk->target))
+			continue;
+		added.target = xstrdup(disk->target);
+		VEC_ADD(&s->disks, added);
+	}
+}
+
 /* Where a disk's state is when that was not said: where the others are. */
 static int complete_disks(struct snapshot *s, struct error *err)
 {
@@ -50,6 +64,8 @@ static int complete_disks(struct snapshot *s, struct error *err)
 
 	if (s->domain && snapshot_resolve_disks(s, s->domain, err) < 0)
 		return -1;
+	if (s->domain && !external)
+		add_internal_disks(s);
 	for (size_t i = 0; i < s->disks.n; i++) {
 		struct snapshot_disk *disk = &s->disks.items[i];
 
