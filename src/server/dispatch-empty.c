@@ -14,7 +14,7 @@ union empty_result {
 	rpc_node_devices_ret node_devices;
 	rpc_secrets_ret secrets;
 	rpc_nwfilter_bindings_ret bindings;
-	rpc_snapshots_ret snapshots;
+	rpc_snapshots_ret checkpoints;
 };
 
 void handle_nothing(struct call *call)
@@ -69,15 +69,6 @@ void handle_no_nwfilter(struct call *call)
 {
 	call_fail_code(call, RPC_CODE_NO_NWFILTER, RPC_FROM_NWFILTER,
 		"Network filter not found: filters are not kept here");
-}
-
-void handle_no_snapshot(struct call *call)
-{
-	struct vm *vm = call_find_vm(call, call->args);
-
-	if (vm)
-		call_fail_code(call, RPC_CODE_NO_SNAPSHOT, RPC_FROM_DOMAIN_SNAPSHOT,
-			"Domain snapshot not found: %s has none", vm_get_name(vm));
 }
 
 void handle_no_checkpoint(struct call *call)

@@ -50,7 +50,7 @@ void handle_domain_undefine(struct call *call)
 
 void handle_domain_undefine_flags(struct call *call)
 {
-	/* There are no snapshots or checkpoints whose metadata could stand in the way. */
+	/* There are no checkpoints whose metadata could stand in the way. */
 	const unsigned known = RPC_UNDEFINE_MANAGED_SAVE | RPC_UNDEFINE_NVRAM | RPC_UNDEFINE_KEEP_NVRAM |
 			       RPC_UNDEFINE_SNAPSHOTS_METADATA | RPC_UNDEFINE_CHECKPOINTS_METADATA;
 	const rpc_domain_flags_args *args = call->args;
@@ -66,7 +66,8 @@ void handle_domain_undefine_flags(struct call *call)
 	undefine(call, &args->dom,
 		&(struct vm_undefine_options){.managed_save = args->flags & RPC_UNDEFINE_MANAGED_SAVE,
 			.nvram = args->flags & RPC_UNDEFINE_NVRAM,
-			.keep_nvram = args->flags & RPC_UNDEFINE_KEEP_NVRAM});
+			.keep_nvram = args->flags & RPC_UNDEFINE_KEEP_NVRAM,
+			.snapshots_metadata = args->flags & RPC_UNDEFINE_SNAPSHOTS_METADATA});
 }
 
 void handle_domain_rename(struct call *call)

@@ -114,6 +114,24 @@ void handle_restore_info(struct call *call);
 void handle_restore_hurry(struct call *call);
 void handle_domain_abort_job_flags(struct call *call);
 
+/* ---- dispatch-snapshot.c ---- */
+void handle_domain_snapshot_create_xml(struct call *call);
+void handle_domain_snapshot_get_xml_desc(struct call *call);
+void handle_domain_snapshot_num(struct call *call);
+void handle_domain_snapshot_list_names(struct call *call);
+void handle_domain_snapshot_lookup_by_name(struct call *call);
+void handle_domain_has_current_snapshot(struct call *call);
+void handle_domain_snapshot_current(struct call *call);
+void handle_domain_revert_to_snapshot(struct call *call);
+void handle_domain_snapshot_delete(struct call *call);
+void handle_domain_snapshot_get_parent(struct call *call);
+void handle_domain_snapshot_num_children(struct call *call);
+void handle_domain_snapshot_list_children_names(struct call *call);
+void handle_domain_snapshot_is_current(struct call *call);
+void handle_domain_snapshot_has_metadata(struct call *call);
+void handle_domain_list_all_snapshots(struct call *call);
+void handle_domain_snapshot_list_all_children(struct call *call);
+
 /* ---- dispatch-stats.c ---- */
 void handle_domain_block_stats(struct call *call);
 void handle_domain_interface_stats(struct call *call);
@@ -190,5 +208,4 @@ void handle_no_interface(struct call *call);
 void handle_no_secret(struct call *call);
 void handle_no_nwfilter(struct call *call);
 void handle_nothing_of_domain(struct call *call);
-void handle_no_snapshot(struct call *call);
 void handle_no_checkpoint(struct call *call);

@@ -2,6 +2,8 @@
 /* The filter flags of LIST_ALL_DOMAINS and GET_ALL_DOMAIN_STATS. */
 #include "domain-filter.h"
 
+#include "vm-snapshot.h"
+
 #define STATES (RPC_LIST_RUNNING | RPC_LIST_PAUSED | RPC_LIST_SHUTOFF | RPC_LIST_OTHER)
 
 /* A macro, so that what is not asked for is not found out. */
@@ -33,7 +35,7 @@ bool domain_filter_matches(const struct vm *vm, unsigned flags)
 	       EITHER(RPC_LIST_MANAGED_SAVE, RPC_LIST_NO_MANAGED_SAVE, vm_has_managed_save(vm)) &&
 	       EITHER(RPC_LIST_AUTOSTART, RPC_LIST_NO_AUTOSTART,
 		       vm_get_autostart(vm) || vm_get_autostart_once(vm)) &&
-	       /* there are no snapshots and checkpoints here */
-	       EITHER(RPC_LIST_HAS_SNAPSHOT, RPC_LIST_NO_SNAPSHOT, false) &&
+	       EITHER(RPC_LIST_HAS_SNAPSHOT, RPC_LIST_NO_SNAPSHOT, vm_get_snapshots(vm)->all.n > 0) &&
+	       /* there are no checkpoints here */
 	       EITHER(RPC_LIST_HAS_CHECKPOINT, RPC_LIST_NO_CHECKPOINT, false) && state_matches(vm, flags);
 }

@@ -12,11 +12,13 @@
 #include "strv.h"
 #include "vm-device.h"
 #include "vm-lease.h"
+#include "vm-snapshot.h"
 
 struct vm {
 	unsigned refs;
 	struct registry *registry;
 	struct domain *domain;
+	struct snapshot_tree snapshots;
 	enum vm_state state;
 	struct vm_status status;
 	struct vm_job_info job;
@@ -313,6 +315,7 @@ struct vm *vm_unref(struct vm *vm)
 {
 	if (vm && --vm->refs == 0) {
 		domain_free(vm->domain);
+		snapshot_tree_fini(&vm->snapshots);
 		free(vm);
 	}
 	return NULL;
@@ -744,4 +747,34 @@ int vm_inquire_leases(struct vm *vm, vm_held_fn done, void *userdata, struct err
 int vm_lose_leases(struct vm *vm, vm_done_fn done, void *userdata, struct error *err)
 {
 	return error_set(err, ERROR_OPERATION_INVALID, "no leases here");
+}
+
+/* ---- snapshots ---- */
+
+const struct snapshot_tree *vm_get_snapshots(const struct vm *vm)
+{
+	return &vm->snapshots;
+}
+
+int vm_snapshot_redefine(
+	struct vm *vm, const char *xml, bool current, const char **ret_name, struct error *err)
+{
+	struct snapshot *s;
+
+	if (snapshot_parse(xml, strlen(xml), SNAPSHOT_PARSE_REDEFINE, &s, NULL, err) < 0)
+		return -1;
+	snapshot_tree_put(&vm->snapshots, s);
+	if (current)
+		replace_string(&vm->snapshots.current, s->name);
+	*ret_name = s->name;
+	return 0;
+}
+
+int vm_snapshot_forget(struct vm *vm, const char *name, bool children, bool children_only, struct error *err)
+{
+	struct snapshot *s = snapshot_tree_find(&vm->snapshots, name);
+
+	if (s)
+		snapshot_tree_remove(&vm->snapshots, s);
+	return 0;
 }
