@@ -185,17 +185,6 @@ void handle_domain_get_block_info(struct call *call)
 	call_fail(call, &err);
 }
 
-/* There are no block jobs yet. */
-void handle_domain_get_block_job_info(struct call *call)
-{
-	const rpc_domain_path_flags_args *args = call->args;
-
-	if (!call_check_flags(call, args->flags, 1))
-		return;
-	if (call_find_active_vm(call, &args->dom))
-		call_reply(call, &(rpc_block_job_info_ret){0});
-}
-
 static void disk_errors_done(const struct vm_stats *stats, const struct error *err, void *userdata)
 {
 	struct call *call = userdata;

@@ -132,12 +132,20 @@ void handle_domain_snapshot_has_metadata(struct call *call);
 void handle_domain_list_all_snapshots(struct call *call);
 void handle_domain_snapshot_list_all_children(struct call *call);
 
+/* ---- dispatch-block.c ---- */
+void handle_domain_block_job_abort(struct call *call);
+void handle_domain_get_block_job_info(struct call *call);
+void handle_domain_block_job_set_speed(struct call *call);
+void handle_domain_block_pull(struct call *call);
+void handle_domain_block_rebase(struct call *call);
+void handle_domain_block_commit(struct call *call);
+void handle_domain_block_resize(struct call *call);
+
 /* ---- dispatch-stats.c ---- */
 void handle_domain_block_stats(struct call *call);
 void handle_domain_interface_stats(struct call *call);
 void handle_domain_memory_stats(struct call *call);
 void handle_domain_get_block_info(struct call *call);
-void handle_domain_get_block_job_info(struct call *call);
 void handle_domain_block_stats_flags(struct call *call);
 void handle_domain_get_disk_errors(struct call *call);
 

@@ -211,6 +211,16 @@ static void tell_device(struct server *server, const struct vm_event *event, con
 		TELL(DEVICE_REMOVED, rpc_event_device, body);
 }
 
+static void tell_block_job(struct server *server, const struct vm_event *event, const rpc_domain *dom)
+{
+	rpc_event_block_job body = {
+		*dom, text(event->block_job.path), event->block_job.type, event->block_job.status};
+
+	TELL(BLOCK_JOB, rpc_event_block_job, body);
+	body.disk = text(event->block_job.target);
+	TELL_NEW(BLOCK_JOB_2, rpc_event_block_job, body);
+}
+
 void event_broadcast(const struct vm_event *event, void *userdata)
 {
 	struct server *server = userdata;
@@ -258,6 +268,9 @@ void event_broadcast(const struct vm_event *event, void *userdata)
 		break;
 	case VM_EVENT_METADATA_CHANGE:
 		tell_metadata(server, event, &dom);
+		break;
+	case VM_EVENT_BLOCK_JOB:
+		tell_block_job(server, event, &dom);
 		break;
 	case VM_EVENT_MONITOR:
 		tell_monitor(server, event, &dom);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* VMs without QEMU, for this room's tests. */
 #include "fake-vm.h"
+#include "block-job.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -514,6 +515,43 @@ int vm_detach_device(
 
 int vm_detach_alias(
 	struct vm *vm, const char *alias, unsigned affect, vm_done_fn done, void *userdata, struct error *err)
+{
+	return begin(vm->registry, vm, done, userdata);
+}
+
+int vm_block_commit(struct vm *vm, const struct vm_block_commit_options *options, vm_done_fn done,
+	void *userdata, struct error *err)
+{
+	return begin(vm->registry, vm, done, userdata);
+}
+
+int vm_block_pull(struct vm *vm, const struct vm_block_pull_options *options, vm_done_fn done, void *userdata,
+	struct error *err)
+{
+	return begin(vm->registry, vm, done, userdata);
+}
+
+int vm_block_job_abort(struct vm *vm, const char *disk, bool async, bool pivot, vm_done_fn done,
+	void *userdata, struct error *err)
+{
+	return begin(vm->registry, vm, done, userdata);
+}
+
+int vm_block_job_set_speed(struct vm *vm, const char *disk, uint64_t bandwidth, vm_done_fn done,
+	void *userdata, struct error *err)
+{
+	return begin(vm->registry, vm, done, userdata);
+}
+
+int vm_block_job_get_info(
+	struct vm *vm, const char *disk, vm_block_job_info_fn reply, void *userdata, struct error *err)
+{
+	reply(&(struct vm_block_job_info){0}, NULL, userdata);
+	return 0;
+}
+
+int vm_block_resize(
+	struct vm *vm, const char *disk, uint64_t bytes, vm_done_fn done, void *userdata, struct error *err)
 {
 	return begin(vm->registry, vm, done, userdata);
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "block-job-internal.h"
 #include "file.h"
 #include "hotplug.h"
 #include "log.h"
@@ -140,6 +141,7 @@ static void status_replied(struct qmp *q, json *ret, const struct error *err, vo
 	if (!err)
 		take_state(vm, json_get_string(ret, "status"));
 	vm_lease_adopt(vm);
+	block_jobs_adopt(vm);
 	log_write(LOG_LEVEL_INFO, vm->name, NULL, "vm %s adopted: pid %d, %s", vm->name, (int)vm_get_pid(vm),
 		err ? err->message : json_get_string(ret, "status"));
 	if (vm->paging && !err)
@@ -158,6 +160,7 @@ static void monitor_ready(struct vm *vm)
 	vm_agent_adopt(vm);
 	qmp_command(vm->qmp, "qom-list", json_pack("s:path", "/machine/peripheral", NULL), -1, 0,
 		devices_listed, vm);
+	block_jobs_look(vm);
 	qmp_command(vm->qmp, "query-status", NULL, -1, 0, status_replied, vm);
 }
 

@@ -39,9 +39,10 @@ struct vm_block_job_info {
 	uint64_t bandwidth, done, total; /* bytes a second, bytes */
 	bool ready;
 };
-int vm_block_job_get_info(struct vm *vm, const char *disk,
-	void (*reply)(const struct vm_block_job_info *info, const struct error *err, void *userdata),
-	void *userdata, struct error *err);
+typedef void (*vm_block_job_info_fn)(
+	const struct vm_block_job_info *info, const struct error *err, void *userdata);
+int vm_block_job_get_info(
+	struct vm *vm, const char *disk, vm_block_job_info_fn reply, void *userdata, struct error *err);
 /* `pivot`: a ready active commit is completed; else the job is cancelled. Not `async`: done when it has ended. */
 int vm_block_job_abort(struct vm *vm, const char *disk, bool async, bool pivot, vm_done_fn done,
 	void *userdata, struct error *err);

@@ -9,6 +9,7 @@
  *
  * The commit point is the deletion of the block nodes: before it QEMU may write to the disk, behind it nobody does.
  */
+#include "block-job-internal.h"
 #include "clock.h"
 #include "hotplug.h"
 #include "log.h"
@@ -172,6 +173,8 @@ int detach_begin(
 		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
 			"disk '%s': a %s on bus '%s' cannot be taken from a running VM", disk->target,
 			disk_device_name(disk->device), disk_bus_name(disk->bus));
+	if (block_jobs_check_none(vm, disk->target, err) < 0)
+		return -1;
 	if (config && !domain_find_disk(vm->persistent, target))
 		return error_set(err, ERROR_OPERATION_FAILED,
 			"no target device %s in the persistent definition", target);

@@ -136,14 +136,14 @@ static void remove_lease(struct disk_operation *o)
 }
 
 /*
- * Without a descriptor of that name, an attaching disk's lease never got to QEMU, and whatever else QEMU holds is another disk's; a
- * detaching one's was inherited.
+ * Without a descriptor of that name, an attaching disk's lease never got to QEMU, and whatever else QEMU holds is another disk's. A
+ * detaching one's may have been inherited, or be of an image that came on top since.
  */
 static void descriptor_closed(struct qmp *q, json *ret, const struct error *err, void *userdata)
 {
 	struct disk_operation *o = userdata;
 
-	if (err && o->op.type == &detach_operation_type && o->op.vm->live)
+	if (o->op.type == &detach_operation_type && o->op.vm->live)
 		remove_lease(o);
 	else
 		operation_step_done(&o->op, NULL);

@@ -43,7 +43,9 @@ void disk_operation_replied(struct disk_operation *o, const struct error *err);
 /* The persistent definition with this disk, or without the one of this target; on disk when they return. */
 int definition_add_disk(struct vm *vm, const char *xml, struct error *err);
 int definition_remove_disk(struct vm *vm, const char *target, struct error *err);
-/* The same, but nothing is changed. */
+/* `changed` is the persistent definition from now on, and the VM's when it succeeds; on disk on return. */
+int definition_replace(struct vm *vm, struct domain *changed, struct error *err);
+/* As definition_add_disk, but nothing is changed. */
 int definition_check_disk(struct vm *vm, const char *xml, struct error *err);
 
 /* vm->live has changed: so have the leases and the status file. */

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "block-job-internal.h"
 #include "clock.h"
 #include "fault.h"
 #include "file.h"
@@ -61,6 +62,7 @@ static void become_off(struct vm *vm)
 	bool was_seen = vm->state != VM_STARTING;
 
 	vm_agent_qemu_ended(vm);
+	block_jobs_gone(vm);
 	vm_drop_paging(vm);
 	vm_drop_hot_list(vm);
 	qmp_close(vm->qmp);
@@ -560,6 +562,7 @@ static const struct {
 	{"DEVICE_TRAY_MOVED", on_tray},
 	{"DEVICE_DELETED", on_device_deleted},
 	{"MIGRATION", on_migration},
+	{"JOB_STATUS_CHANGE", block_jobs_hear},
 	{"VSERPORT_CHANGE", on_channel},
 	{"VNC_CONNECTED", on_graphics_connect},
 	{"VNC_INITIALIZED", on_graphics_initialise},

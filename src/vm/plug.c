@@ -77,7 +77,7 @@ bool disk_is_hotpluggable(const struct disk *disk)
 
 /* ---- the persistent definition ---- */
 
-static int write_definition(struct vm *vm, struct domain *changed, struct error *err)
+int definition_replace(struct vm *vm, struct domain *changed, struct error *err)
 {
 	struct domain *before = vm->persistent;
 
@@ -127,7 +127,7 @@ int definition_add_disk(struct vm *vm, const char *xml, struct error *err)
 		return -1;
 	if (domain_find_disk(vm->persistent, disk->target))
 		return 0;
-	if (with_disk(vm, xml, &d, err) < 0 || write_definition(vm, d, err) < 0)
+	if (with_disk(vm, xml, &d, err) < 0 || definition_replace(vm, d, err) < 0)
 		return -1;
 	TAKE_PTR(d);
 	return 0;
@@ -141,7 +141,7 @@ int definition_remove_disk(struct vm *vm, const char *target, struct error *err)
 	if (!disk)
 		return 0;
 	domain_remove_disk(d, disk);
-	if (write_definition(vm, d, err) < 0)
+	if (definition_replace(vm, d, err) < 0)
 		return -1;
 	TAKE_PTR(d);
 	return 0;

@@ -42,6 +42,7 @@ enum vm_event_type {
 	VM_EVENT_JOB_COMPLETED,
 	VM_EVENT_AGENT_LIFECYCLE,
 	VM_EVENT_METADATA_CHANGE,
+	VM_EVENT_BLOCK_JOB,
 	VM_EVENT_MONITOR, /* any QMP event, for qemu-monitor-event */
 	VM_EVENT_MAX_,
 };
@@ -93,6 +94,10 @@ struct vm_event {
 			enum vm_metadata what;
 			const char *uri;
 		} metadata;
+		struct {
+			const char *path, *target; /* path NULL: the disk is gone */
+			int type, status; /* virDomainBlockJobType, virConnectDomainEventBlockJobStatus */
+		} block_job;
 		struct {
 			const char *name;
 			int64_t seconds;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "agent.h"
+#include "block-job-internal.h"
 #include "disk.h"
 #include "file.h"
 #include "log.h"
@@ -67,7 +68,8 @@ int status_write_process(struct vm *vm, pid_t pid, uint64_t start_time, struct e
 		vm->lease_version, "b:restored_lazily", vm->restored_lazily, "s:restored_why",
 		vm->restored_why, "o:paging", paging_encode(vm->paging), "b:frozen", vm->quiesce.is_frozen,
 		"i:agent_timeout", (int64_t)vm->agent_timeout, "o:nodes", encode_nodes(vm->live),
-		"o:chains_given", encode_given(vm->live), "s:domain", xml, NULL);
+		"o:chains_given", encode_given(vm->live), "o:block_jobs", block_jobs_encode(vm), "s:domain",
+		xml, NULL);
 	_cleanup_free_ char *text = json_format(o);
 
 	return file_replace_volatile(vm->run_fd, STATUS_FILE, text, strlen(text), 0600, err);
@@ -133,6 +135,7 @@ static int decode(struct registry *r, json *o, const char *directory, struct vm 
 	vm->paging = paging_decode(vm, json_get(o, "paging"));
 	vm->quiesce.is_frozen = json_get_bool(o, "frozen", false);
 	vm->agent_timeout = (int)json_get_int(o, "agent_timeout", AGENT_BLOCK);
+	block_jobs_decode(vm, json_get(o, "block_jobs"));
 	vm->reboot_requested = json_get_bool(o, "reboot_requested", false);
 	vm->status = (struct vm_status){
 		(int)json_get_int(o, "state", DOMAIN_NOSTATE), (int)json_get_int(o, "reason", 0)};

@@ -17,6 +17,7 @@
  * paging*.c   memory that comes in while the guest runs (paging.h)
  * agent.c, vm-agent.c  the agent in the guest        quiesce.c   a guest frozen for a job
  * snapshot-*  what is known of its snapshots, and making, taking and leaving them (vm-snapshot.h)
+ * block-job*.c  images of a disk are merged while it runs
  * plug.c      devices come and go, on disk            attach.c, detach.c, disk-lease.c  and in a running QEMU
  */
 #pragma once
@@ -108,6 +109,7 @@ enum {
 enum { SHUTDOWN_FINISHED, SHUTDOWN_GUEST, SHUTDOWN_HOST };
 
 struct agent;
+struct block_job;
 struct operation;
 struct paging;
 struct lease_work;
@@ -154,6 +156,8 @@ struct vm {
 
 	struct strv
 		found_devices; /* by alias, what an earlier daemon's QEMU has; adopt.c asks before it recovers its job */
+	VEC(struct block_job *) block_jobs; /* at most one for a disk; block-job-internal.h */
+	json *found_jobs;      /* an earlier daemon's QEMU's, as query-jobs lists them; adopt.c asks */
 	struct strv unplugged; /* aliases of disks that are gone from QEMU and still in `live` (hotplug.h) */
 
 	struct paging *paging; /* restored lazily, and memory is still coming in; else NULL */
@@ -221,6 +225,7 @@ enum vm_verb {
 	VERB_RENAME,
 	VERB_ATTACH,
 	VERB_DETACH,
+	VERB_BLOCK_JOB,
 	VERB_AGENT,
 	VERB_SNAPSHOT_METADATA,
 	VERB_MAX_,

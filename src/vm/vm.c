@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "agent.h"
+#include "block-job-internal.h"
 #include "clock.h"
 #include "file.h"
 #include "log.h"
@@ -53,6 +54,7 @@ static const struct {
 	[VERB_RENAME] = {"rename", IN(VM_OFF), false},
 	[VERB_ATTACH] = {"attach a disk to", IN_ACTIVE, false},
 	[VERB_DETACH] = {"detach a disk from", IN_ACTIVE, false},
+	[VERB_BLOCK_JOB] = {"change the images of", IN_ACTIVE, false},
 	[VERB_AGENT] = {"ask the agent of", IN(VM_RUNNING), true},
 	[VERB_SNAPSHOT_METADATA] = {"describe snapshots of",
 		IN_ACTIVE | IN(VM_OFF) | IN(VM_STARTING) | IN(VM_STOPPING), false},
@@ -82,6 +84,7 @@ struct vm *vm_ref(struct vm *vm)
 
 static void vm_free(struct vm *vm)
 {
+	block_jobs_free(vm);
 	sd_event_source_unref(vm->end_timer);
 	sd_event_source_disable_unref(vm->restart_timer);
 	vm_lease_cancel(vm);
@@ -100,6 +103,7 @@ static void vm_free(struct vm *vm)
 	VEC_FREE(&vm->stop_waiters);
 	strv_fini(&vm->found_devices);
 	strv_fini(&vm->unplugged);
+	json_object_put(vm->found_jobs);
 	close_p(&vm->run_fd);
 	free(vm->name);
 	free(vm);
@@ -132,6 +136,9 @@ int vm_check_verb(const struct vm *vm, enum vm_verb verb, struct error *err)
 		return error_set(err, ERROR_BUSY, "cannot %s %s: its leases are just being %s",
 			verbs[verb].name, vm->name,
 			vm->lease_state == LEASE_RELEASING ? "released" : "taken");
+	/* Its disks are not what the state would be of. */
+	if (verb == VERB_SAVE && block_jobs_check_none(vm, NULL, err) < 0)
+		return -1;
 	if (verbs[verb].states & IN(vm->state))
 		return 0;
 	if (vm->state == VM_OFF)
