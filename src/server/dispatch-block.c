@@ -5,6 +5,7 @@
 #include "call.h"
 #include "constants.h"
 #include "dispatch.h"
+#include "images.h"
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -100,8 +101,7 @@ void handle_domain_block_pull(struct call *call)
 	struct vm_block_pull_options options = {.disk = args->disk};
 
 	if (call_check_flags(call, args->flags, RPC_BLOCK_REBASE_BYTES) &&
-		get_bandwidth(
-			call, args->value, args->flags & RPC_BLOCK_REBASE_BYTES, &options.bandwidth))
+		get_bandwidth(call, args->value, args->flags & RPC_BLOCK_REBASE_BYTES, &options.bandwidth))
 		pull(call, &args->dom, &options);
 }
 

@@ -4,6 +4,7 @@
 #include "call.h"
 #include "constants.h"
 #include "dispatch.h"
+#include "images.h"
 
 /* No result of these procedures is larger; all zero it says "none". */
 union empty_result {

@@ -3,6 +3,7 @@
 #include "call.h"
 #include "constants.h"
 #include "dispatch.h"
+#include "images.h"
 #include "session.h"
 #include "snapshot-filter.h"
 #include "strv.h"

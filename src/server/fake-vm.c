@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* VMs without QEMU, for this room's tests. */
+/*
+ * VMs without QEMU, for this room's tests.
+ * size: something in the place of every call of vm.h and its sisters.
+ */
 #include "fake-vm.h"
 #include "block-job.h"
 

@@ -7,6 +7,7 @@
 #include "alloc.h"
 #include "dispatch.h"
 #include "guest.h"
+#include "images.h"
 #include "own.h"
 #include "strv.h"
 

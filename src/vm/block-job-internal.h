@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A block job and the files that make one.
+ * size: the drawing, and one struct that all of these files share.
  *
  *	block-job-machine.c     its states            block-job.c       what is done in each of them
  *	block-job-plan.c        requests made exact   block-job-end.c   taking over what it did
@@ -19,8 +20,6 @@
  *	   |                  |                    | concluded      | concluded
  *	   v                  v                    v                v
  *	  OVER <----------- CLEARING <--------- RECORDING <---------+
- *
- * size: the drawing, and one struct that all of these files share.
  *
  * QEMU does nothing to a chain by itself: its job waits, "pending", until it is told to finalize, and stays, "concluded", until it is
  * dismissed. So whoever comes after a crash finds it (block-job-adopt.c).

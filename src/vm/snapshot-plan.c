@@ -5,7 +5,6 @@
  */
 #include "snapshot-plan.h"
 
-
 static void mark_needed(const struct image_graph *g, bool *needed)
 {
 	memset(needed, 0, g->nodes.n * sizeof(*needed));
