@@ -171,5 +171,3 @@ void block_jobs_hear(struct vm *vm, json *data);
 void block_jobs_gone(struct vm *vm);
 /* The VM is freed: nobody is told. */
 void block_jobs_free(struct vm *vm);
-/* ERROR_OPERATION_INVALID, naming one; `target` NULL: of any disk. */
-int block_jobs_check_none(const struct vm *vm, const char *target, struct error *err);

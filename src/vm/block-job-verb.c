@@ -2,6 +2,7 @@
 /* What can be asked of block jobs. */
 #include "block-job-internal.h"
 
+#include "chain.h"
 #include "monitor.h"
 
 /* ---- begin ---- */
@@ -58,19 +59,56 @@ static bool join(struct vm *vm, const char *disk, enum block_job_type type, vm_d
 	return true;
 }
 
+/* What it was to merge is merged: the daemon died between that and the caller's writing it down. */
+static bool is_merged(const struct disk *disk, const struct vm_block_commit_options *o)
+{
+	if (o->active)
+		return o->base && chain_find(disk, o->base) == 0;
+	return o->top && chain_find(disk, o->top) < 0 && o->base && chain_find(disk, o->base) >= 0;
+}
+
+static bool is_pulled(const struct disk *disk, const struct vm_block_pull_options *o)
+{
+	return o->base ? chain_find(disk, o->base) == 1 : disk->backing.n == 0;
+}
+
+static int end_at_once(struct vm *vm, const struct disk *disk, vm_done_fn ended, void *userdata)
+{
+	struct block_job *job = block_job_new(vm, disk->target, BLOCK_JOB_COMMIT);
+
+	job->id = xasprintf("merged-%s", disk->target);
+	job->ended = ended;
+	job->ended_userdata = userdata;
+	job->state = BLOCK_JOB_CLEARING;
+	block_job_tell_later(job, BLOCK_JOB_DONE);
+	return 0;
+}
+
 int block_job_merge(struct vm *vm, const struct vm_block_commit_options *options, vm_done_fn ended,
 	void *userdata, struct error *err)
 {
-	if (join(vm, options->disk, BLOCK_JOB_COMMIT, ended, userdata))
+	const struct disk *disk = block_job_check_disk(vm, options->disk, err);
+
+	if (!disk)
+		return -1;
+	if (join(vm, disk->target, BLOCK_JOB_COMMIT, ended, userdata))
 		return 0;
+	if (!block_job_find(vm, disk->target) && is_merged(disk, options))
+		return end_at_once(vm, disk, ended, userdata);
 	return begin_for_job(block_job_plan_commit(vm, options, false, err), ended, userdata);
 }
 
 int block_job_pull(struct vm *vm, const struct vm_block_pull_options *options, vm_done_fn ended,
 	void *userdata, struct error *err)
 {
-	if (join(vm, options->disk, BLOCK_JOB_PULL, ended, userdata))
+	const struct disk *disk = block_job_check_disk(vm, options->disk, err);
+
+	if (!disk)
+		return -1;
+	if (join(vm, disk->target, BLOCK_JOB_PULL, ended, userdata))
 		return 0;
+	if (!block_job_find(vm, disk->target) && is_pulled(disk, options))
+		return end_at_once(vm, disk, ended, userdata);
 	return begin_for_job(block_job_plan_pull(vm, options, false, err), ended, userdata);
 }
 

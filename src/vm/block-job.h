@@ -53,11 +53,15 @@ int vm_block_resize(
 	struct vm *vm, const char *disk, uint64_t bytes, vm_done_fn done, void *userdata, struct error *err);
 
 /*
- * For other jobs of this room: merge and hear of the end (an active commit pivots by itself), both definitions and the status file saying so. `ended` is called exactly
- * once unless forgotten; the job itself goes on then.
+ * For other jobs of this room: merge and hear of the end, both definitions and the status file saying so; an active commit pivots by itself, images that
+ * snapshots need are merged as any other. `ended` is called exactly once unless forgotten, with an error also when QEMU goes; the job itself goes on
+ * when forgotten. After a restart of the daemon the same call joins what runs on, or ends at once when it is done
+ * (options->base must be given for that).
  */
 int block_job_merge(struct vm *vm, const struct vm_block_commit_options *options, vm_done_fn ended,
 	void *userdata, struct error *err);
 int block_job_pull(struct vm *vm, const struct vm_block_pull_options *options, vm_done_fn ended,
 	void *userdata, struct error *err);
 void block_job_forget(struct vm *vm, void *userdata);
+/* No disk has one; else ERROR_OPERATION_INVALID, naming it. `target` NULL: any disk. */
+int block_jobs_check_none(const struct vm *vm, const char *target, struct error *err);

@@ -120,6 +120,7 @@ static void check_end(struct vm *vm)
 	vm_ref(vm);
 	vm_drop_paging(vm);
 	vm_agent_qemu_ended(vm);
+	block_jobs_gone(vm);
 	if (vm->operation)
 		operation_qemu_gone(vm->operation);
 	vm_settle(vm);

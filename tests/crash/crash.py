@@ -383,7 +383,9 @@ CASES = {"start": [Start], "save": [Save, SaveOver, ManagedSave], "start-managed
          "undefine": [Undefine], "define": [Define, Redefine],
          "attach-disk": [AttachDisk], "detach-disk": [DetachDisk],
          # The daemon dies long after the call was answered, when the guest obeys: test_define.py has its own test of these.
-         "shutdown": []}
+         "shutdown": [],
+         # No job with a journal: tests/e2e/test_block_job.py.
+         "block-job": []}
 # Who dies is a helper, or the child that is to become QEMU, not the daemon; its death is an ordinary error.
 HELPER_POINTS = {"io-streamed": Save, "io-committed": Save, "lease-taken": Start, "lease-added": AttachDisk}
 

@@ -12,6 +12,7 @@ import unittest
 import xml.etree.ElementTree as ET
 
 import harness
+import leases
 
 MIB = 1 << 20
 SIZE = 48 * MIB
@@ -228,6 +229,50 @@ class Stock(Jobs):
         guest.check()
 
 
+    def test_ground_of_a_snapshot(self):
+        """Nothing goes into an image that a snapshot is of, nor out of it."""
+        guest = self.guest()
+        middle, top = guest.images[1:]
+        domain = guest.xml().replace(str(top), str(middle))
+        path = self.root / "snapshot.xml"
+        path.write_text(f"""<domainsnapshot><name>s1</name><state>disk-snapshot</state><creationTime>1</creationTime>
+            <memory snapshot='no'/><disks><disk name='vda' snapshot='external' type='file'><driver type='qcow2'/>
+            <source file='{top}'/></disk></disks>{domain}</domainsnapshot>""")
+        self.virsh("snapshot-create", guest.name, path, "--redefine")
+        for args in (["blockcommit", "vda", "--active", "--shallow"], ["blockcommit", "vda", "--active"],
+                     ["blockcommit", "vda", "--top", middle], ["blockpull", "vda"]):
+            said = self.virsh.fails(args[0], guest.name, *args[1:])
+            self.assertIn("is needed by snapshot 's1' of domain 'guest'; use snapshot-delete", said, args)
+        self.virsh("snapshot-delete", guest.name, "s1", "--metadata")
+        self.virsh("blockcommit", guest.name, "vda", "--top", middle, "--wait")
+        self.check_agreed(guest, "top", "base")
+
+
+class Leases(Jobs):
+    config = 'lock_manager = "lockd"\n'
+
+    def test_lease_of_what_is_written_to(self):
+        """The base is held while it is written to; after the pivot it is what is held."""
+        guest = self.guest()
+        qemu = harness.qemus_of(self.root)
+        base, _, top = guest.images
+        self.assertEqual([leases.holders(p) for p in guest.images], [[], [], qemu])
+        self.virsh("blockcommit", guest.name, "vda", "--active", "--wait")
+        self.assertEqual((leases.holders(base), leases.holders(top)), (qemu, qemu))
+        self.virsh("blockjob", guest.name, "vda", "--abort")
+        self.assertEqual((leases.holders(base), leases.holders(top)), ([], qemu))
+        self.virsh("blockcommit", guest.name, "vda", "--active", "--pivot")
+        self.assertEqual((leases.holders(base), leases.holders(top)), (qemu, []))
+        self.check_agreed(guest, "base")
+
+    def test_somebody_else_has_it(self):
+        guest = self.guest()
+        with open(guest.images[0], "r+b") as other:
+            leases.lock(other)
+            self.assertIn("is in use", self.virsh.fails("blockcommit", guest.name, "vda", "--active"))
+        self.check_agreed(guest, "top", "middle", "base")
+
+
 class Crashes(Jobs):
     def slow(self, guest, *args):
         self.virsh(*args, "--bandwidth", 1)
@@ -264,6 +309,12 @@ class Crashes(Jobs):
                 self.virsh("destroy", guest.name)
                 self.check_boots(guest, guest.images[0])
                 self.virsh("undefine", guest.name)
+
+    def test_daemon_killed_before_qemu_has_it(self):
+        guest = self.guest()
+        self.crash("block-job/begun", "blockcommit", guest.name, "vda", "--active")
+        self.wait_no_job(guest)
+        self.check_agreed(guest, "top", "middle", "base")
 
     def test_both_killed_at_the_end_of_one(self):
         """Whatever was written last is what the definition names."""
