@@ -141,6 +141,9 @@ void handle_domain_block_rebase(struct call *call);
 void handle_domain_block_commit(struct call *call);
 void handle_domain_block_resize(struct call *call);
 
+/* ---- dispatch-snapshot-size.c ---- */
+void handle_godwit_snapshot_list(struct call *call);
+
 /* ---- dispatch-stats.c ---- */
 void handle_domain_block_stats(struct call *call);
 void handle_domain_interface_stats(struct call *call);

@@ -819,3 +819,8 @@ int vm_snapshot_forget(struct vm *vm, const char *name, bool children, bool chil
 		snapshot_tree_remove(&vm->snapshots, s);
 	return 0;
 }
+
+int vm_snapshot_measure(struct vm *vm, vm_snapshot_sizes_fn done, void *userdata, struct error *err)
+{
+	return error_set(err, ERROR_UNSUPPORTED, "no");
+}

@@ -236,6 +236,7 @@ static const struct procedure godwit_procedures[] = {
 	PROCEDURE(RPC_GODWIT_DOMAIN_START, WRITE, ARGS(rpc_godwit_start_args), RET(rpc_domain_ret), handle_godwit_start),
 	PROCEDURE(RPC_GODWIT_DOMAIN_RESTORE, WRITE, ARGS(rpc_godwit_restore_args), NO_RET, handle_godwit_restore),
 	PROCEDURE(RPC_GODWIT_RESTORE_HURRY, WRITE, ARGS(rpc_domain_args), NO_RET, handle_restore_hurry),
+	PROCEDURE(RPC_GODWIT_SNAPSHOT_LIST, READ, ARGS(rpc_domain_args), RET(rpc_snapshot_items_ret), handle_godwit_snapshot_list),
 };
 /* clang-format on */
 

@@ -49,5 +49,16 @@ int vm_snapshot_redefine(
 /* Takes metadata away and leaves what it describes: of this one, of all below it too, or of those only. */
 int vm_snapshot_forget(struct vm *vm, const char *name, bool children, bool children_only, struct error *err);
 
+/* Bytes that its files take on the host; -1: a file cannot be seen. What is inside images is not counted. */
+struct vm_snapshot_size {
+	char *name;
+	int64_t memory;
+	int64_t disks; /* those it froze, and others may stand on */
+};
+/* All of the VM's, by name; `sizes` is borrowed. done is called exactly once, from the loop. */
+typedef void (*vm_snapshot_sizes_fn)(struct vm *vm, const struct vm_snapshot_size *sizes, size_t n,
+	const struct error *err, void *userdata);
+int vm_snapshot_measure(struct vm *vm, vm_snapshot_sizes_fn done, void *userdata, struct error *err);
+
 /* All of them; borrowed, valid until the loop's next turn. */
 const struct snapshot_tree *vm_get_snapshots(const struct vm *vm);
