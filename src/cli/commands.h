@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The functions behind the commands of table.c, by the file that has them. */
+/*
+ * The functions behind the commands of table.c, by the file that has them.
+ * size: a list.
+ */
 #pragma once
 
 #include "cli.h"
@@ -104,6 +107,12 @@ int cmd_domfsinfo(struct cli *cli, const struct arguments *args, struct error *e
 int cmd_domtime(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_qemu_agent_command(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_guestinfo(struct cli *cli, const struct arguments *args, struct error *err);
+
+/* cmd-snapshot.c */
+int cmd_snapshot_list(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_snapshot_save(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_snapshot_rollback(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_snapshot_delete(struct cli *cli, const struct arguments *args, struct error *err);
 
 /* cmd-clone.c */
 int cmd_clone(struct cli *cli, const struct arguments *args, struct error *err);

@@ -116,6 +116,30 @@ static const struct option_spec restore_options[] = {
 	OWN_FLAG("verbose", "show how far it is"),
 	END,
 };
+static const struct option_spec snapshot_save_options[] = {
+	DOMAIN,
+	MAY_WORD("name", "name of the snapshot; the time in seconds"),
+	TEXT("description", "what it is for"),
+	FLAG("no-memory", "the disks alone"),
+	FLAG("verbose", "show how far it is"),
+	END,
+};
+static const struct option_spec snapshot_rollback_options[] = {
+	DOMAIN,
+	WORD("snapshotname", "name of the snapshot"),
+	FLAG("verbose", "show how far it is"),
+	END,
+};
+static const struct option_spec snapshot_delete_options[] = {
+	DOMAIN,
+	MAY_WORD("snapshotname", "name of the snapshot"),
+	FLAG("current", "the current one"),
+	FLAG("children", "and all below it"),
+	FLAG("children-only", "all below it, and not itself"),
+	FLAG("metadata", "forget it, and leave its files"),
+	FLAG("verbose", "show how far it is"),
+	END,
+};
 static const struct option_spec clone_options[] = {
 	WORD("image", "file a VM was saved to, in format sparse"),
 	WORD("name", "name of the new VM"),
@@ -694,6 +718,21 @@ const struct command commands[] = {
 		JSON},
 	{"cpu-stats", GROUP_FIGURES, "show its CPU time", NULL, cpu_stats_options, cmd_cpu_stats, JSON},
 
+	{"snapshot-list", GROUP_SNAPSHOT, "draw the tree of a VM's snapshots",
+		"Also 'snapshot list'. How old each one is, what its memory and the disks it froze take on "
+		"the host, "
+		"and, marked with '*', where the VM is. What is inside disk images has no size of its own.",
+		domain_only, cmd_snapshot_list, JSON},
+	{"snapshot-save", GROUP_SNAPSHOT, "take a snapshot of a VM",
+		"Also 'snapshot save'. Of its disks and, when it runs, of its memory; it runs on.",
+		snapshot_save_options, cmd_snapshot_save, 0},
+	{"snapshot-rollback", GROUP_SNAPSHOT, "put a VM back to where it was",
+		"Also 'snapshot rollback'. What it did since is lost, unless there is a snapshot of it.",
+		snapshot_rollback_options, cmd_snapshot_rollback, 0},
+	{"snapshot-delete", GROUP_SNAPSHOT, "delete a snapshot",
+		"Also 'snapshot delete'. The VM, and the other snapshots, keep what they have.",
+		snapshot_delete_options, cmd_snapshot_delete, 0},
+
 	{"lease-list", GROUP_LEASE, "list what running VMs hold",
 		"Also 'lease list'. With the lock manager, the state of each VM's leases, and what they are "
 		"for.",
@@ -753,6 +792,7 @@ static const struct {
 	[GROUP_CHANGE] = {"Define and change", "change"},
 	[GROUP_TALK] = {"Talk to the guest and its QEMU", "talk"},
 	[GROUP_FIGURES] = {"Figures", "figures"},
+	[GROUP_SNAPSHOT] = {"Snapshots", "snapshot"},
 	[GROUP_LEASE] = {"Leases", "lease"},
 	[GROUP_HOST] = {"Host and daemon", "host"},
 	[GROUP_HELP] = {"Help", "helping"},

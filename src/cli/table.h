@@ -15,6 +15,7 @@ enum command_group {
 	GROUP_CHANGE, /* define and change */
 	GROUP_TALK,   /* talk to the guest */
 	GROUP_FIGURES,
+	GROUP_SNAPSHOT,
 	GROUP_LEASE,
 	GROUP_HOST,
 	GROUP_HELP,

@@ -42,10 +42,14 @@ OMITTED = {
     "net-list": {"title": "godwitd keeps no networks"},
     "nodedev-list": dict.fromkeys(("tree", "cap", "inactive", "all", "persistent", "transient"),
                                   "godwitd keeps no devices of the host"),
+    "snapshot-list": dict.fromkeys(("parent", "roots", "leaves", "no-leaves", "metadata", "no-metadata", "inactive", "active",
+                                    "disk-only", "internal", "external", "tree", "from", "current", "descendants", "name",
+                                    "topological"), "the whole tree is drawn"),
     "dommemstat": dict.fromkeys(("period", "config", "live", "current"), "the balloon's period is set in the XML"),
 }
 # Options that virsh does not have.
-ADDED = {"start": {"verbose", "force", "eager"}, "restore": {"verbose", "force", "eager"}, "help": {"complete"}}
+ADDED = {"start": {"verbose", "force", "eager"}, "restore": {"verbose", "force", "eager"},
+         "snapshot-delete": {"verbose"}, "help": {"complete"}}
 
 
 class Godwit(Virsh):

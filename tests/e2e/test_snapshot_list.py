@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What stock virsh shows of snapshots and changes of their metadata. They are redefined: nothing was ever frozen."""
 
+import json
 import os
 import re
 import unittest
@@ -178,6 +179,31 @@ class Metadata(SnapshotList):
             self.assertEqual(*(text[text.index(f"<{part}>"):text.index(f"</{part}>")] for text in (ours, theirs)))
         self.virsh("undefine", "other", "--snapshots-metadata")
         self.assertFalse(directory.exists())
+
+    def test_own_words(self):
+        godwit = harness.Godwit(self.daemon)
+        self.assertEqual(godwit("snapshot", "list", self.guest.name).count("\n"), 1, "a header and nothing below")
+        self.make_tree()
+        memory = self.root / "b.mem"
+        memory.write_bytes(bytes(1 << 20))
+        self.ask("delete", "b", "--metadata", "--children")
+        self.virsh("snapshot-create", self.guest.name, "--redefine", self.document(
+            "b", "a", "running", TREE["b"][2].replace("/s/b.mem", str(memory))))
+        rows = [re.split(r"\s{2,}", line.strip()) for line in godwit("snapshot", "list", self.guest.name).split("\n")]
+        years = rows[2][1]
+        self.assertEqual(rows[0][:5], ["Snapshot", "Age", "State", "Memory", "Disks"])
+        self.assertRegex(years, r"^\d+ years$")
+        self.assertEqual(rows[2:], [["a *", years, "shutoff", "-", "internal"],
+                                    ["|- b", years, "running", "1.0 MiB", "1.0 MiB"],
+                                    ["`- c", years, "disk-snapshot", "-", "1.0 MiB"],
+                                    ["e", years, "shutoff", "-", "internal"]])
+        listed = {row["name"]: row for row in json.loads(godwit("snapshot-list", self.guest.name, "--json"))}
+        self.assertEqual((listed["b"]["memory_bytes"], listed["b"]["parent"], listed["a"]["current"]),
+                         (1 << 20, "a", True))
+        memory.unlink()
+        self.assertIn("missing", godwit("snapshot-list", self.guest.name))
+        godwit("snapshot", "delete", self.guest.name, "a", "--metadata", "--children")
+        self.assertEqual(self.names(), ["e"])
 
     def test_transient(self):
         self.virsh("start", self.guest.name)
