@@ -155,6 +155,7 @@ void domain_keep_given_chains(const struct domain *before, struct domain *d)
 
 void domain_clear_nodes(struct domain *d)
 {
+	d->last_node = 0;
 	VEC_FOREACH (disk, &d->disks) {
 		disk->node = 0;
 		for (size_t i = 0; i < disk->backing.n; i++)
@@ -180,13 +181,16 @@ void domain_number_disks(struct domain *d)
 {
 	uint32_t highest = highest_node(d);
 
+	if (d->last_node < highest)
+		d->last_node = highest;
+	for (size_t i = d->disks.n; i-- > 0;)
+		if (d->disks.items[i]->node == 0)
+			d->disks.items[i]->node = ++d->last_node;
 	for (size_t i = d->disks.n; i-- > 0;) {
 		struct disk *disk = d->disks.items[i];
 
-		if (disk->node == 0)
-			disk->node = ++highest;
 		for (size_t j = 0; j < disk->backing.n; j++)
 			if (disk->backing.items[j].node == 0)
-				disk->backing.items[j].node = ++highest;
+				disk->backing.items[j].node = ++d->last_node;
 	}
 }

@@ -36,8 +36,8 @@ void domain_give_chains(struct domain *d);
 void domain_keep_given_chains(const struct domain *before, struct domain *d);
 
 /*
- * disk->node and those of its layers, where there is none: as libvirt numbers them when none has (the source of the last disk is 1, what it stands
- * on comes next, then the disk before it), else behind the highest, so that no two images a QEMU ever has at once share a number.
+ * disk->node and those of its layers, where there is none, as libvirt numbers them: first all disks, empty drives too, from the last to the first,
+ * then what they stand on, in the same order. No number is given twice, so that none ever means another image of the same QEMU.
  */
 void domain_number_disks(struct domain *d);
 /* For another QEMU. */

@@ -499,7 +499,8 @@ struct iommu {
 
 struct domain {
 	enum domain_type type;
-	int32_t id; /* -1: not running */
+	int32_t id;	    /* -1: not running */
+	uint32_t last_node; /* of a QEMU, the highest number of a block node yet; 0: none. In no XML */
 	char *name;
 	uint8_t uuid[16];
 	bool has_uuid; /* parsing leaves it false when none was given; define generates one */

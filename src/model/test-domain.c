@@ -298,7 +298,7 @@ static void test_one_disk(void)
 		"other devices are refused by name");
 }
 
-/* A disk of three images before one of one: libvirt gives the last disk its number first, and a chain from the top down. */
+/* A disk of three images between two of one: libvirt gives the last disk its number first, and what they stand on comes behind all. */
 static void test_chain(void)
 {
 	static const char xml[] =
@@ -308,30 +308,34 @@ static void test_chain(void)
 		"<backingStore type='block'><format type='raw'/><source dev='/dev/base'/><backingStore/>"
 		"</backingStore></backingStore><target dev='vda'/></disk>"
 		"<disk type='file'><source file='/raw' index='9'/><target dev='vdb'/></disk>"
+		"<disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>"
 		"</devices></domain>";
 	_cleanup_domain_ struct domain *d = parse(xml, 0), *live = NULL;
 	_cleanup_free_ char *text = NULL, *inactive = NULL;
-	const struct disk *disk;
+	struct disk *disk;
 
 	domain_number_disks(d);
-	disk = d->disks.items[0];
-	ok(d->disks.items[1]->node == 1 && disk->node == 2 && disk->backing.items[0].node == 3 &&
-			disk->backing.items[1].node == 4,
+	disk = domain_find_disk(d, "vda");
+	ok(domain_find_disk(d, "vdb")->node == 2 && disk->node == 3 && disk->backing.items[0].node == 4 &&
+			disk->backing.items[1].node == 5,
 		"a chain is numbered from the top down");
 	text = domain_format(d, 0);
 	live = parse(text, DOMAIN_PARSE_LIVE);
-	disk = live->disks.items[0];
-	ok(strstr(text, "<source file='/top' index='2'/>") &&
-			strstr(text, "<backingStore type='block' index='4'>") && disk->node == 2 &&
-			disk->backing.n == 2 && disk->backing.items[1].node == 4 && disk->backing_known,
+	disk = domain_find_disk(live, "vda");
+	ok(strstr(text, "<source file='/top' index='3'/>") &&
+			strstr(text, "<backingStore type='block' index='5'>") && disk->node == 3 &&
+			disk->backing.n == 2 && disk->backing.items[1].node == 5 && disk->backing_known,
 		"... which is read and written in live XML");
 	inactive = domain_format(live, DOMAIN_FORMAT_INACTIVE);
 	ok(!strstr(inactive, "backingStore") && !strstr(inactive, "index"),
 		"in inactive XML only what a user has written");
 	domain_clear_nodes(live);
-	disk_clear_backing(live->disks.items[0]);
+	disk_clear_backing(disk);
 	domain_number_disks(live);
-	ok(live->disks.items[0]->node == 2 && live->disks.items[1]->node == 1, "it can be forgotten");
+	ok(disk->node == 3 && domain_find_disk(live, "vdb")->node == 2, "it can be forgotten");
+	disk->node = 0;
+	domain_number_disks(live);
+	ok(disk->node == 4, "no number is given twice");
 }
 
 /* As deep as libvirt goes, and one more. */

@@ -51,8 +51,19 @@ static unsigned node_number(const struct domain *d, const struct disk *disk)
 	if (disk->node)
 		return disk->node;
 	for (size_t i = d->disks.n; d->disks.items[--i] != disk;)
-		n += 1 + (unsigned)d->disks.items[i]->backing.n;
+		n++;
 	return n;
+}
+
+static unsigned layer_number(const struct domain *d, const struct disk *disk, size_t layer)
+{
+	size_t n = d->disks.n + layer + 1;
+
+	if (disk->backing.items[layer].node)
+		return disk->backing.items[layer].node;
+	for (size_t i = d->disks.n; d->disks.items[--i] != disk;)
+		n += d->disks.items[i]->backing.n;
+	return (unsigned)n;
 }
 
 /* One of a disk's images, 0 being the one the guest writes. Borrowed strings. */
@@ -63,8 +74,7 @@ static struct disk_layer get_image(const struct domain *d, const struct disk *di
 	if (position == 0)
 		return image;
 	image = disk->backing.items[position - 1];
-	if (!image.node)
-		image.node = node_number(d, disk) + (unsigned)position;
+	image.node = layer_number(d, disk, position - 1);
 	return image;
 }
 

@@ -49,8 +49,9 @@ static void decode_given(struct domain *d, json *given)
 }
 
 /* An earlier version, which could not plug disks in, did not write them down: then they are as they were at the start. */
-static void decode_nodes(struct domain *d, json *nodes)
+static void decode_nodes(struct domain *d, json *nodes, uint64_t last)
 {
+	d->last_node = (uint32_t)last;
 	VEC_FOREACH (disk, &d->disks)
 		if (disk->info.alias)
 			disk->node = (uint32_t)json_get_uint(nodes, disk->info.alias, 0);
@@ -68,8 +69,8 @@ int status_write_process(struct vm *vm, pid_t pid, uint64_t start_time, struct e
 		vm->lease_version, "b:restored_lazily", vm->restored_lazily, "s:restored_why",
 		vm->restored_why, "o:paging", paging_encode(vm->paging), "b:frozen", vm->quiesce.is_frozen,
 		"i:agent_timeout", (int64_t)vm->agent_timeout, "o:nodes", encode_nodes(vm->live),
-		"o:chains_given", encode_given(vm->live), "o:block_jobs", block_jobs_encode(vm), "s:domain",
-		xml, NULL);
+		"u:last_node", (uint64_t)vm->live->last_node, "o:chains_given", encode_given(vm->live),
+		"o:block_jobs", block_jobs_encode(vm), "s:domain", xml, NULL);
 	_cleanup_free_ char *text = json_format(o);
 
 	return file_replace_volatile(vm->run_fd, STATUS_FILE, text, strlen(text), 0600, err);
@@ -121,7 +122,7 @@ static int decode(struct registry *r, json *o, const char *directory, struct vm 
 		registry_add(r, vm);
 		vm_unref(vm);
 	}
-	decode_nodes(live, json_get(o, "nodes"));
+	decode_nodes(live, json_get(o, "nodes"), json_get_uint(o, "last_node", 0));
 	decode_given(live, json_get(o, "chains_given"));
 	vm->live = TAKE_PTR(live);
 	vm->id = vm->live->id = (int32_t)json_get_int(o, "id", -1);

@@ -139,7 +139,7 @@ static void test_change(void)
 	is_str(describe(disk, "/d"), "a raw 2", "several go");
 	chain_push(d, disk, DISK_SOURCE_FILE, "/d/g", DISK_FORMAT_QCOW2);
 	chain_drop(disk, 1, 1);
-	is_str(describe(disk, "/d"), "g qcow2 3", "the lowest goes");
+	is_str(describe(disk, "/d"), "g qcow2 6", "the lowest goes");
 }
 
 int main(void)
