@@ -316,6 +316,12 @@ int process_adopt(sd_event *loop, pid_t pid, uint64_t start_time, process_exit_f
 	return 0;
 }
 
+void process_set_owner(struct process *p, process_exit_fn on_exit, void *userdata)
+{
+	p->on_exit = on_exit;
+	p->userdata = userdata;
+}
+
 pid_t process_get_pid(const struct process *p)
 {
 	return p->pid;

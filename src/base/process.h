@@ -69,6 +69,9 @@ int process_adopt(sd_event *loop, pid_t pid, uint64_t start_time, process_exit_f
 /* Of any process; -1 with errno when there is none. */
 int process_find_start_time(pid_t pid, uint64_t *ret);
 
+/* Another hears of its end from now on; `on_exit` must not have been called yet. */
+void process_set_owner(struct process *p, process_exit_fn on_exit, void *userdata);
+
 pid_t process_get_pid(const struct process *p);
 uint64_t process_get_start_time(const struct process *p);
 bool process_is_running(const struct process *p);

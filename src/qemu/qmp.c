@@ -703,3 +703,9 @@ int qmp_open(sd_event *loop, int fd, const struct qmp_ops *ops, void *userdata, 
 	*ret = q;
 	return 0;
 }
+
+void qmp_set_owner(struct qmp *q, const struct qmp_ops *ops, void *userdata)
+{
+	q->ops = ops;
+	q->userdata = userdata;
+}

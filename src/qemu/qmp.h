@@ -38,6 +38,9 @@ typedef void (*qmp_reply_fn)(struct qmp *q, json *ret, const struct error *err, 
 int qmp_open(sd_event *loop, int fd, const struct qmp_ops *ops, void *userdata, struct qmp **ret,
 	struct error *err);
 
+/* Another hears of events and of the end from now on. Who waits for a reply still gets it. `ops` must outlive the connection. */
+void qmp_set_owner(struct qmp *q, const struct qmp_ops *ops, void *userdata);
+
 /*
  * End the conversation as if QEMU had: what it already wrote is still heard, pending commands are answered with an error, then
  * `closed` is called, all from the loop.
