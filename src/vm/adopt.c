@@ -17,6 +17,7 @@
 #include "monitor.h"
 #include "operation.h"
 #include "paging.h"
+#include "park.h"
 #include "resources.h"
 #include "vm-agent-internal.h"
 #include "vm-lease-internal.h"
@@ -218,7 +219,7 @@ static void adopt_all(struct registry *r)
 	const struct dirent *entry;
 
 	while (dir && (entry = readdir(dir)))
-		if (entry->d_name[0] != '.')
+		if (entry->d_name[0] != '.' && !endswith(entry->d_name, PARKED_SUFFIX))
 			adopt(r, entry->d_name);
 	if (dir)
 		closedir(dir);
@@ -307,6 +308,7 @@ static void remove_leftovers(struct registry *r)
 
 void registry_adopt(struct registry *r)
 {
+	registry_adopt_parked(r);
 	adopt_all(r);
 	recover_the_rest(r);
 	remove_leftovers(r);

@@ -215,6 +215,7 @@ void vm_become_paused(struct vm *vm, int reason)
 	static const int details[] = {
 		[PAUSED_IOERROR] = SUSPENDED_IOERROR,
 		[PAUSED_WATCHDOG] = SUSPENDED_WATCHDOG,
+		[PAUSED_FROM_SNAPSHOT] = SUSPENDED_FROM_SNAPSHOT,
 		[PAUSED_STARTING_UP] = SUSPENDED_PAUSED,
 	};
 
@@ -599,6 +600,11 @@ static void monitor_ready(struct qmp *q, void *userdata)
 
 static const struct qmp_ops monitor_ops = {
 	.ready = monitor_ready, .event = monitor_event, .closed = monitor_closed};
+
+void vm_own_monitor(struct vm *vm)
+{
+	qmp_set_owner(vm->qmp, &monitor_ops, vm);
+}
 
 int vm_connect_monitor(struct vm *vm, struct error *err)
 {

@@ -14,6 +14,9 @@
 void vm_monitor_address(const struct vm *vm, struct sockaddr_un *ret);
 int vm_connect_monitor(struct vm *vm, struct error *err);
 
+/* vm->qmp was somebody else's (park.c): its events are the VM's from now on. */
+void vm_own_monitor(struct vm *vm);
+
 /* For process_start and process_adopt; userdata is the VM. */
 void vm_on_process_exit(struct process *p, int status, void *userdata);
 

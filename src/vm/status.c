@@ -102,15 +102,23 @@ void status_remove(struct vm *vm)
 		log_write(LOG_LEVEL_WARNING, vm->name, NULL, "%s", err.message);
 }
 
+bool status_exists(const struct registry *r, const char *directory)
+{
+	_cleanup_free_ char *path = xasprintf("%s/" STATUS_FILE, directory);
+
+	return file_exists(r->run_fd, path);
+}
+
 static int decode(struct registry *r, json *o, const char *directory, struct vm **ret, struct error *err)
 {
+	_cleanup_free_ char *uuid_text = xstrndup(directory, strcspn(directory, "."));
 	const char *xml = json_get_string(o, "domain"), *name = json_get_string(o, "name"),
 		   *lock_manager = json_get_string(o, "lock_manager");
 	_cleanup_domain_ struct domain *live = NULL;
 	uint8_t uuid[16];
 	struct vm *vm;
 
-	if (json_get_int(o, "version", 0) != STATUS_VERSION || !xml || !name || !uuid_parse(directory, uuid))
+	if (json_get_int(o, "version", 0) != STATUS_VERSION || !xml || !name || !uuid_parse(uuid_text, uuid))
 		return error_set(
 			err, ERROR_DAMAGED, "status of VM %s: not what this version writes", directory);
 	if (domain_parse(xml, strlen(xml), DOMAIN_PARSE_LIVE, &live, err) < 0)

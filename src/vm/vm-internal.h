@@ -15,6 +15,7 @@
  * status.c    how the next daemon finds a running VM  console.c, stats.c, native.c  what can be looked at
  * vm-lease.c  what a VM must hold to run              lease-loss.c  and when it is lost
  * paging*.c   memory that comes in while the guest runs (paging.h)
+ * park.c      a QEMU put aside while another takes its place
  * agent.c, vm-agent.c  the agent in the guest        quiesce.c   a guest frozen for a job
  * snapshot-*  what is known of its snapshots, and making, taking and leaving them (vm-snapshot.h)
  * block-job*.c  images of a disk are merged while it runs
@@ -78,7 +79,8 @@ enum {
 	SHUTOFF_CRASHED,
 	SHUTOFF_MIGRATED,
 	SHUTOFF_SAVED,
-	SHUTOFF_FAILED
+	SHUTOFF_FAILED,
+	SHUTOFF_FROM_SNAPSHOT
 };
 enum { CRASHED_UNKNOWN, CRASHED_PANICKED };
 
@@ -93,10 +95,17 @@ enum {
 	EVENT_PMSUSPENDED,
 	EVENT_CRASHED
 };
-enum { DEFINED_ADDED, DEFINED_UPDATED, DEFINED_RENAMED };
+enum { DEFINED_ADDED, DEFINED_UPDATED, DEFINED_RENAMED, DEFINED_FROM_SNAPSHOT };
 enum { UNDEFINED_REMOVED, UNDEFINED_RENAMED };
 enum { STARTED_BOOTED, STARTED_MIGRATED, STARTED_RESTORED, STARTED_FROM_SNAPSHOT, STARTED_WAKEUP };
-enum { SUSPENDED_PAUSED, SUSPENDED_MIGRATED, SUSPENDED_IOERROR, SUSPENDED_WATCHDOG, SUSPENDED_RESTORED };
+enum {
+	SUSPENDED_PAUSED,
+	SUSPENDED_MIGRATED,
+	SUSPENDED_IOERROR,
+	SUSPENDED_WATCHDOG,
+	SUSPENDED_RESTORED,
+	SUSPENDED_FROM_SNAPSHOT
+};
 enum { RESUMED_UNPAUSED };
 enum {
 	STOPPED_SHUTDOWN,
@@ -104,7 +113,8 @@ enum {
 	STOPPED_CRASHED,
 	STOPPED_MIGRATED,
 	STOPPED_SAVED,
-	STOPPED_FAILED
+	STOPPED_FAILED,
+	STOPPED_FROM_SNAPSHOT
 };
 enum { SHUTDOWN_FINISHED, SHUTDOWN_GUEST, SHUTDOWN_HOST };
 
@@ -112,6 +122,7 @@ struct agent;
 struct block_job;
 struct operation;
 struct paging;
+struct parked;
 struct lease_work;
 struct lease_inquiry;
 
@@ -163,6 +174,8 @@ struct vm {
 	struct paging *paging; /* restored lazily, and memory is still coming in; else NULL */
 	bool restored_lazily;  /* this run began so */
 	char *restored_why;    /* why it was restored eagerly; NULL: lazily, or booted */
+
+	struct parked *parked; /* the QEMU put aside (park.h); NULL: none */
 
 	struct agent *agent; /* vm-agent.h; NULL until it is asked something */
 	int agent_timeout;   /* AGENT_BLOCK ... */
@@ -228,6 +241,7 @@ enum vm_verb {
 	VERB_BLOCK_JOB,
 	VERB_AGENT,
 	VERB_SNAPSHOT_METADATA,
+	VERB_REVERT,
 	VERB_MAX_,
 };
 /* Is the verb allowed in this state, and no job in its way? */
@@ -255,7 +269,8 @@ int status_write(struct vm *vm, struct error *err);
 /* Before the process object exists. */
 int status_write_process(struct vm *vm, pid_t pid, uint64_t start_time, struct error *err);
 void status_remove(struct vm *vm);
-/* The VM of directory run/vm/NAME (a UUID); made and added to the registry when it is transient. */
+bool status_exists(const struct registry *r, const char *directory);
+/* The VM of directory run/vm/NAME (a UUID, and PARKED_SUFFIX where it is parked); made and added to the registry when it is transient. */
 int status_read(struct registry *r, const char *directory, struct vm **ret, pid_t *ret_pid,
 	uint64_t *ret_start_time, struct error *err);
 

@@ -6,6 +6,7 @@
 
 #include "log.h"
 #include "monitor.h"
+#include "park.h"
 
 /* One thing at a time is done about a VM's leases. */
 struct lease_work {
@@ -26,6 +27,8 @@ void vm_lease_event(struct vm *vm, enum lease_event event)
 	if (vm->lease_state == LEASE_HELD) {
 		vm->leases_given = false;
 		replace_string(&vm->lease_version, NULL);
+		if (vm->parked)
+			parked_pass_leases(vm->parked);
 		if (vm_lease_is_needed(vm))
 			registry_watch_leases(vm->registry);
 	}

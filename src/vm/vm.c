@@ -13,6 +13,7 @@
 #include "log.h"
 #include "operation.h"
 #include "paging.h"
+#include "park.h"
 #include "resources.h"
 #include "vm-lease-internal.h"
 
@@ -58,6 +59,7 @@ static const struct {
 	[VERB_AGENT] = {"ask the agent of", IN(VM_RUNNING), true},
 	[VERB_SNAPSHOT_METADATA] = {"describe snapshots of",
 		IN_ACTIVE | IN(VM_OFF) | IN(VM_STARTING) | IN(VM_STOPPING), false},
+	[VERB_REVERT] = {"revert", IN_ACTIVE | IN(VM_OFF), false},
 };
 static_assert(ARRAY_SIZE(verbs) == VERB_MAX_, "every verb has a row");
 
@@ -89,6 +91,7 @@ static void vm_free(struct vm *vm)
 	sd_event_source_disable_unref(vm->restart_timer);
 	vm_lease_cancel(vm);
 	vm_leave_paging(vm);
+	parked_free(vm->parked);
 	free(vm->restored_why);
 	lease_set_free(vm->leases);
 	agent_free(vm->agent);
