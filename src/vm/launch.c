@@ -499,3 +499,14 @@ enum step_result launch_configure(struct job *job, void *context, struct error *
 		tell(start, "balloon", json_pack("u:value", d->current_memory_kib * 1024, NULL), configured);
 	return STEP_WAIT;
 }
+
+/* ---- take-disks ---- */
+
+enum step_result launch_take_disks(struct job *job, void *context, struct error *err)
+{
+	struct start_operation *start = context;
+
+	if (!start->image_path || !capabilities_has_feature(start->caps, "blockdev-set-active"))
+		return STEP_DONE;
+	return operation_command(&start->op, "blockdev-set-active", json_pack("b:active", true, NULL), err);
+}

@@ -117,14 +117,31 @@ static void run_replied(struct vm *vm, const struct error *err, void *userdata)
 	operation_step_done(&start->op, err);
 }
 
-static enum step_result run_guest(struct job *job, void *context, struct error *err)
+/* How the guest came to run, in libvirt's numbers. */
+struct origin {
+	int started, paused, suspended, running;
+};
+
+static const struct origin *get_origin(const struct start_operation *start)
+{
+	static const struct origin booted = {STARTED_BOOTED, PAUSED_USER, SUSPENDED_PAUSED, RUNNING_BOOTED},
+				   restored = {STARTED_RESTORED, PAUSED_USER, SUSPENDED_RESTORED,
+					   RUNNING_RESTORED},
+				   reverted = {STARTED_FROM_SNAPSHOT, PAUSED_FROM_SNAPSHOT,
+					   SUSPENDED_FROM_SNAPSHOT, RUNNING_FROM_SNAPSHOT};
+
+	return start->from_snapshot ? &reverted : start->image_path ? &restored : &booted;
+}
+
+enum step_result start_run_guest(struct job *job, void *context, struct error *err)
 {
 	struct start_operation *start = context;
+	const struct origin *origin = get_origin(start);
 	struct vm *vm = start->op.vm;
 
 	if (vm->state == VM_STARTING)
-		vm_set_state(
-			vm, VM_PAUSED, DOMAIN_PAUSED, start->image_path ? PAUSED_USER : PAUSED_STARTING_UP);
+		vm_set_state(vm, VM_PAUSED, DOMAIN_PAUSED,
+			origin->running == RUNNING_RESTORED ? PAUSED_USER : PAUSED_STARTING_UP);
 	if (!vm->qmp) {
 		error_set(&start->op.failure, ERROR_OPERATION_FAILED, "QEMU is gone");
 		error_copy(err, &start->op.failure);
@@ -133,16 +150,15 @@ static enum step_result run_guest(struct job *job, void *context, struct error *
 	/* From now on an end that nobody asked for is a crash. */
 	vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_CRASHED};
 	vm->stop_detail = STOPPED_FAILED;
-	vm_emit_lifecycle(vm, EVENT_STARTED, start->image_path ? STARTED_RESTORED : STARTED_BOOTED);
+	vm_emit_lifecycle(vm, EVENT_STARTED, origin->started);
 	if (start->paused) {
 		if (vm->paging)
 			paging_go(vm->paging);
-		vm_set_state(vm, VM_PAUSED, DOMAIN_PAUSED, PAUSED_USER);
-		vm_emit_lifecycle(
-			vm, EVENT_SUSPENDED, start->image_path ? SUSPENDED_RESTORED : SUSPENDED_PAUSED);
+		vm_set_state(vm, VM_PAUSED, DOMAIN_PAUSED, origin->paused);
+		vm_emit_lifecycle(vm, EVENT_SUSPENDED, origin->suspended);
 		return status_write(vm, err) < 0 ? STEP_FAILED : STEP_DONE;
 	}
-	vm->resume_reason = start->image_path ? RUNNING_RESTORED : RUNNING_BOOTED;
+	vm->resume_reason = origin->running;
 	if (vm_run_cpus(vm, run_replied, start, err) == 0) {
 		if (vm->paging)
 			paging_go(vm->paging);
@@ -161,7 +177,7 @@ static const struct job_step start_steps[] = {
 	{"monitor", launch_monitor, NULL},
 	{"configure", launch_configure, NULL},
 	{"launched", launched, NULL},
-	{"run", run_guest, NULL},
+	{"run", start_run_guest, NULL},
 };
 
 static const struct job_step restore_steps[] = {
@@ -171,8 +187,9 @@ static const struct job_step restore_steps[] = {
 	{"monitor", launch_monitor, NULL},
 	{"load", load_image, NULL},
 	{"configure", launch_configure, NULL},
+	{"take-disks", launch_take_disks, NULL},
 	{"launched", launched, NULL},
-	{"run", run_guest, NULL},
+	{"run", start_run_guest, NULL},
 };
 
 static const struct job_step start_managed_steps[] = {
@@ -182,8 +199,9 @@ static const struct job_step start_managed_steps[] = {
 	{"monitor", launch_monitor, NULL},
 	{"load", load_image, NULL},
 	{"configure", launch_configure, NULL},
+	{"take-disks", launch_take_disks, NULL},
 	{"claim-image", claim_image, unclaim_image},
-	{"run", run_guest, NULL},
+	{"run", start_run_guest, NULL},
 	{"remove-image", remove_claimed_image, NULL},
 };
 
@@ -198,34 +216,47 @@ static const struct job_step clone_steps[] = {
 	{"configure", launch_configure, NULL},
 	{"define", clone_define, clone_undefine},
 	{"launched", launched, NULL},
-	{"run", run_guest, NULL},
+	{"run", start_run_guest, NULL},
 };
 
-enum { START_COMMIT = 4, RESTORE_COMMIT = 6, START_MANAGED_COMMIT = 6, CLONE_COMMIT = 10 };
+enum { START_COMMIT = 4, RESTORE_COMMIT = 7, START_MANAGED_COMMIT = 7, CLONE_COMMIT = 10 };
+
+static void end_canceled(struct start_operation *start)
+{
+	struct error err = ERROR_INIT;
+
+	error_set(&err, ERROR_OPERATION_ABORTED, "canceled by client");
+	operation_step_done(&start->op, &err);
+}
+
+void start_cancel_long(struct start_operation *start)
+{
+	/* May wait for long; its end is the step's. */
+	if (start->leasing) {
+		process_kill(start->op.vm->process, SIGKILL);
+	} else if (start->transfer || start->lazy_step) {
+		load_cancel(start);
+	} else if (start->looker) {
+		disk_check_end(&start->looker);
+		end_canceled(start);
+	}
+}
 
 static void cancel(struct job *job, void *context)
 {
 	struct start_operation *start = context;
-	struct error err = ERROR_INIT;
 
-	disk_check_end(&start->looker);
 	if (start->probing)
 		return; /* a moment; the engine turns back behind it */
-	if (start->leasing) {
-		/* May wait for long; its end is the step's. */
-		process_kill(start->op.vm->process, SIGKILL);
-		return;
-	}
-	if (start->transfer || start->lazy_step) {
-		load_cancel(start);
+	if (start->leasing || start->transfer || start->lazy_step || start->looker) {
+		start_cancel_long(start);
 		return;
 	}
 	if (start->clone && clone_cancel_files(start->clone))
 		return;
-	error_set(&err, ERROR_OPERATION_ABORTED, "canceled by client");
 	if (start->op.vm->qmp)
 		qmp_forget(start->op.vm->qmp, &start->op);
-	operation_step_done(&start->op, &err);
+	end_canceled(start);
 }
 
 static json *encode(const struct operation *op)

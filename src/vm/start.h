@@ -32,8 +32,11 @@ struct start_operation {
 	bool loading_failed;
 	struct error qemu_failure; /* waits for what godwit-io finds */
 	unsigned pending;	   /* replies the step "configure" waits for */
-	char *disks;		   /* the image's note of its disks; NULL: none */
+	char *disks;		   /* the image's note of its disks, or a newer one; NULL: none */
 	struct process *looker;	   /* at the disks: for their chains, or to compare them with the note */
+	const struct domain
+		*noted;	    /* whose disks those are, all that are to be compared; NULL: the VM's; borrowed */
+	bool from_snapshot; /* what is told of the guest's start */
 };
 
 /* launch.c: from definition to a QEMU that answers */
@@ -49,6 +52,11 @@ enum step_result launch_spawn(struct job *job, void *context, struct error *err)
 enum step_result launch_kill(struct job *job, void *context, struct error *err);
 enum step_result launch_monitor(struct job *job, void *context, struct error *err);
 enum step_result launch_configure(struct job *job, void *context, struct error *err);
+/*
+ * QEMU gives loaded disks their image files when the guest runs. Before: what is in the way is found out while there is a way back, and
+ * a guest that stays paused has disks that can be worked with.
+ */
+enum step_result launch_take_disks(struct job *job, void *context, struct error *err);
 
 /* For op->on_gone: QEMU ended, what it said in its log is why the step failed. */
 void launch_gone(struct operation *op);
@@ -72,6 +80,10 @@ void load_cancel(struct start_operation *start);
 void load_fill_info(const struct operation *op, struct vm_job_info *info);
 
 /* start.c */
+/* The step "run". */
+enum step_result start_run_guest(struct job *job, void *context, struct error *err);
+/* A step that may take long ends soon, as canceled; any other goes on to its end. */
+void start_cancel_long(struct start_operation *start);
 void start_operation_release(struct operation *op);
 /* Open and check the image; fills header and image_fd. */
 int start_open_image(struct start_operation *start, struct error *err);
