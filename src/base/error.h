@@ -26,6 +26,7 @@ enum error_code {
 	ERROR_EXISTS, /* name or UUID already taken */
 	ERROR_NO_DOMAIN,
 	ERROR_NO_SNAPSHOT,
+	ERROR_REVERT_RISKY, /* going back to a snapshot that may not be what it seems, without force */
 	ERROR_NO_METADATA,
 	ERROR_NO_SAVED_IMAGE,
 	ERROR_DAMAGED, /* a file's contents are not what was written */

@@ -309,6 +309,7 @@ enum exit_status cli_exit_status(const struct error *err)
 	case ERROR_OPERATION_INVALID:
 	case ERROR_BUSY:
 	case ERROR_IN_USE:
+	case ERROR_REVERT_RISKY:
 		return STATUS_STATE;
 	case ERROR_UNSUPPORTED:
 	case ERROR_UNSUPPORTED_CONFIG:

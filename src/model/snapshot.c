@@ -4,6 +4,15 @@
 
 #include "strv.h"
 
+void snapshot_clear_revert_disks(struct snapshot *s)
+{
+	VEC_FOREACH (disk, &s->revert_disks) {
+		free(disk.target);
+		free(disk.source);
+	}
+	VEC_FREE(&s->revert_disks);
+}
+
 struct snapshot_disk *snapshot_find_disk(const struct snapshot *s, const char *target)
 {
 	for (size_t i = 0; i < s->disks.n; i++)

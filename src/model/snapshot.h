@@ -103,6 +103,7 @@ int snapshot_check_name(const char *name, struct error *err);
 const char *snapshot_state_name(enum snapshot_state v);
 const char *snapshot_location_name(enum snapshot_location v);
 
+void snapshot_clear_revert_disks(struct snapshot *s);
 struct snapshot_disk *snapshot_find_disk(const struct snapshot *s, const char *target); /* NULL: none */
 /* Has a memory image or state, disks inside images, files beside them. */
 bool snapshot_has_memory(const struct snapshot *s);

@@ -106,16 +106,21 @@ void handle_domain_snapshot_create_xml(struct call *call)
 void handle_domain_revert_to_snapshot(struct call *call)
 {
 	const rpc_snapshot_flags_args *args = call->args;
+	const struct vm_snapshot_revert_options options = {.name = args->snapshot.name,
+		.running = args->flags & RPC_SNAPSHOT_REVERT_RUNNING,
+		.paused = args->flags & RPC_SNAPSHOT_REVERT_PAUSED,
+		.force = args->flags & RPC_SNAPSHOT_REVERT_FORCE,
+		.reset_nvram = args->flags & RPC_SNAPSHOT_REVERT_RESET_NVRAM};
 	struct error err = ERROR_INIT;
 	struct vm *vm;
 
 	if (!call_check_flags(call, args->flags, RPC_SNAPSHOT_REVERT_RESET_NVRAM * 2 - 1) ||
 		!check_exclusive(call, args->flags, RPC_SNAPSHOT_REVERT_RUNNING, RPC_SNAPSHOT_REVERT_PAUSED,
-			"RUNNING and PAUSED") ||
-		!find_snapshot(call, &args->snapshot, &vm))
+			"RUNNING and PAUSED"))
 		return;
-	error_set(&err, ERROR_UNSUPPORTED, "reverting to snapshots is not supported yet");
-	call_fail(call, &err);
+	vm = call_find_vm(call, &args->snapshot.domain);
+	if (vm)
+		call_check(call, vm_snapshot_revert(vm, &options, call_vm_done, call, &err), &err);
 }
 
 void handle_domain_snapshot_delete(struct call *call)

@@ -824,3 +824,9 @@ int vm_snapshot_measure(struct vm *vm, vm_snapshot_sizes_fn done, void *userdata
 {
 	return error_set(err, ERROR_UNSUPPORTED, "no");
 }
+
+int vm_snapshot_revert(struct vm *vm, const struct vm_snapshot_revert_options *options, vm_done_fn done,
+	void *userdata, struct error *err)
+{
+	return begin(vm->registry, vm, done, userdata);
+}

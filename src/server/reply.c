@@ -37,6 +37,7 @@ static const struct {
 	[ERROR_EXISTS] = {RPC_CODE_OPERATION_FAILED, RPC_FROM_QEMU, "operation failed"},
 	[ERROR_NO_DOMAIN] = {RPC_CODE_NO_DOMAIN, RPC_FROM_QEMU, "Domain not found"},
 	[ERROR_NO_SNAPSHOT] = {RPC_CODE_NO_SNAPSHOT, RPC_FROM_QEMU, "Domain snapshot not found"},
+	[ERROR_REVERT_RISKY] = {RPC_CODE_REVERT_RISKY, RPC_FROM_QEMU, "revert requires force"},
 	[ERROR_NO_METADATA] = {RPC_CODE_NO_METADATA, RPC_FROM_QEMU, "metadata not found"},
 	[ERROR_NO_SAVED_IMAGE] = {RPC_CODE_OPERATION_INVALID, RPC_FROM_QEMU,
 		"Requested operation is not valid"},

@@ -12,6 +12,7 @@
 #include "disk-check.h"
 
 #include "disk-look.h"
+#include "disk.h"
 #include "log.h"
 #include "start.h"
 #include "state-stream.h"
@@ -73,6 +74,21 @@ enum step_result state_stream_note_disks(struct state_stream *s, const struct do
 
 /* ---- start: check-disks ---- */
 
+static const struct domain *get_noted(const struct start_operation *start)
+{
+	if (start->noted)
+		return start->noted;
+	return start->clone ? start->clone->saved : start->op.vm->live;
+}
+
+/* Of a snapshot's disks some may be what they are now. */
+static void drop_unwanted(struct disk_notes *saved, const struct domain *d)
+{
+	for (size_t i = saved->disks.n; i-- > 0;)
+		if (!domain_find_disk(d, saved->disks.items[i].target))
+			disk_notes_drop(saved, i);
+}
+
 static int compare(struct buf *result, void *userdata, struct error *err)
 {
 	const struct start_operation *start = userdata;
@@ -80,8 +96,11 @@ static int compare(struct buf *result, void *userdata, struct error *err)
 	int r = -1;
 
 	if (disk_notes_parse(start->disks, &saved, err) == 0 &&
-		disk_look(start->clone ? start->clone->saved : start->op.vm->live, false, &now, err) == 0)
+		disk_look(get_noted(start), false, &now, err) == 0) {
+		if (start->noted)
+			drop_unwanted(&saved, start->noted);
 		r = disk_notes_compare(&saved, &now, result, err);
+	}
 	disk_notes_fini(&saved);
 	disk_notes_fini(&now);
 	return r;
@@ -95,7 +114,11 @@ static void explain(const struct start_operation *start, const struct error *why
 	const char *judgement = differ ? "do not fit together" : "cannot be compared";
 	const char *danger = differ ? "; going on would destroy what is on them" : "";
 
-	if (start->clone)
+	if (start->from_snapshot)
+		error_set(ret, why->code,
+			"the snapshot's memory and its disks %s: %s%s (--force goes on nevertheless)",
+			judgement, why->message, danger);
+	else if (start->clone)
 		error_set(ret, why->code, "%s and the disks %s: %s", path, judgement, why->message);
 	else if (start->managed)
 		error_set(ret, why->code,
@@ -150,7 +173,7 @@ enum step_result start_check_disks(struct job *job, void *context, struct error 
 			"its disks are not compared: forced");
 		return STEP_DONE;
 	}
-	if (image_read_disks(start->image_fd, start->image_path, &start->disks, err) < 0)
+	if (!start->disks && image_read_disks(start->image_fd, start->image_path, &start->disks, err) < 0)
 		return STEP_FAILED;
 	if (!start->disks) {
 		log_write(LOG_LEVEL_INFO, vm->name, start->op.type->job.name,

@@ -47,6 +47,12 @@ void disk_notes_fini(struct disk_notes *n)
 	*n = (struct disk_notes){0};
 }
 
+void disk_notes_drop(struct disk_notes *n, size_t i)
+{
+	note_fini(&n->disks.items[i]);
+	VEC_REMOVE(&n->disks, i);
+}
+
 /* ---- text ---- */
 
 static json *file_json(const struct disk_file *f)

@@ -50,6 +50,7 @@ struct disk_notes {
 
 void disk_file_fini(struct disk_file *f);
 void disk_notes_fini(struct disk_notes *n);
+void disk_notes_drop(struct disk_notes *n, size_t i);
 
 /* Compact JSON; caller frees. */
 char *disk_notes_format(const struct disk_notes *n);

@@ -14,6 +14,8 @@ static const struct operation_type *const operation_types[] = {
 	&clone_operation_type,
 	&save_operation_type,
 	&undefine_operation_type,
+	&revert_operation_type,
+	&revert_off_operation_type,
 	&attach_operation_type,
 	&detach_operation_type,
 };

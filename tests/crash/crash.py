@@ -9,6 +9,7 @@ dies a second time.
 
 import os
 import pathlib
+import re
 import signal
 import sys
 
@@ -16,6 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 import harness  # noqa: E402
 import leases  # noqa: E402
 import points  # noqa: E402
+import reverting  # noqa: E402
 
 FORWARD = ("begun", "done")
 BACKWARD = ("undo", "undone")
@@ -29,6 +31,11 @@ class Case:
         self.test, self.virsh, self.root = test, test.virsh, test.root
         self.guest = test.sector()
         self.counted = 0
+        test.leased = self.leased
+
+    def leased(self):
+        """The disks that running QEMUs hold leases of."""
+        return [d for d in (self.root / "sector.img", *self.root.glob("lib/clones/*/*")) if d.exists()]
 
     def prepare(self):
         self.guest.define()
@@ -379,8 +386,85 @@ class DetachDisk(AttachDisk):
         return super().is_there()
 
 
+class SnapshotRevert(Case):
+    """The guest of now goes on, or the one of then; disk, definitions and metadata say the same of which it is."""
+
+    state, running = "running", True
+
+    def prepare(self):
+        super().prepare()
+        self.run_guest()
+        self.image, self.top = self.root / "first.memory", self.root / "sector.first"
+        snapshots = reverting.Snapshots(self.test, guest=self.guest)
+        snapshots.take("first", self.state)
+        self.saved = self.guest.wait_still()
+        self.guest.console.rename(self.root / "earlier.console")
+        self.virsh("start", self.guest.name)
+        self.guest.wait_count(5)
+
+    def command(self):
+        return ["snapshot-revert", self.guest.name, "first"]
+
+    def leased(self):
+        return [self.disk()] if self.is_running() else []
+
+    def disk(self, *flags):
+        return pathlib.Path(re.search(r"<source file='([^']+)'", self.virsh("dumpxml", self.guest.name, *flags))[1])
+
+    def overlays(self):
+        return sorted(self.root.glob("sector.[0-9]*"))
+
+    def is_back(self):
+        """Is it the guest of then? Everything must say the same."""
+        disk = self.disk()
+        self.test.assertEqual(self.disk("--inactive"), disk, "both definitions")
+        back = disk != self.top
+        self.test.assertEqual(self.overlays(), [disk] if back else [], "no overlay too many")
+        self.test.assertEqual(self.top.exists(), not back, "what nobody needs is gone")
+        said = str(disk) in self.virsh("snapshot-dumpxml", self.guest.name, "first").partition("<revertDisks>")[2]
+        self.test.assertEqual(said, back, "the metadata")
+        self.test.assertEqual(self.virsh("snapshot-current", self.guest.name, "--name"), "first")
+        self.test.assertEqual([n for n in os.listdir(self.root / "run/vm") if n != self.guest.uuid], [])
+        return back
+
+    def check_back(self):
+        self.test.assertEqual(self.is_running(), self.running)
+        if not self.running:
+            self.boots()
+            return
+        harness.wait_for(lambda: self.guest.numbers()[-1] > self.saved + 3, "it counts from the snapshot on")
+        numbers = self.guest.numbers()
+        cut = next(i for i, n in enumerate(numbers) if n > self.saved - 3 and (i == 0 or n != numbers[i - 1] + 1))
+        self.test.assertEqual(numbers[:cut], list(range(1, cut + 1)), "the present, until it was left")
+        self.test.assertEqual(numbers[cut:], list(range(numbers[cut], numbers[cut] + len(numbers) - cut)), "the guest of then")
+        self.test.assertLess(abs(numbers[cut] - self.saved), 3)
+
+    def check(self):
+        if not self.is_back():
+            self.test.assertTrue(self.is_running(), "the present is not lost")
+            self.goes_on()
+            self.virsh(*self.command())
+            self.test.assertTrue(self.is_back())
+        self.check_back()
+
+    def check_qemu_killed(self, step, job):
+        self.test.assertFalse(self.is_running() and self.running)
+        self.is_back()
+        self.boots()
+
+
+class SnapshotRevertOff(SnapshotRevert):
+    """To a snapshot of a VM that was off."""
+
+    state, running = "shutoff", False
+
+    def run_guest(self):
+        pass
+
+
 CASES = {"start": [Start], "save": [Save, SaveOver, ManagedSave], "start-managed": [StartManaged], "restore": [Restore], "clone": [Clone],
          "undefine": [Undefine], "define": [Define, Redefine],
+         "snapshot-revert": [SnapshotRevert], "snapshot-revert-off": [SnapshotRevertOff],
          "attach-disk": [AttachDisk], "detach-disk": [DetachDisk],
          # The daemon dies long after the call was answered, when the guest obeys: test_define.py has its own test of these.
          "shutdown": [],
@@ -419,7 +503,7 @@ class Crash(harness.DaemonTest):
         active = self.virsh("list", "--name").split()
         harness.wait_for(lambda: len(harness.qemus_of(self.root)) == len(active), f"as many QEMUs as running VMs: {active}, "
                          f"{harness.processes_of(self.root)}", 20)
-        disks = [d for d in (self.root / "sector.img", *self.root.glob("lib/clones/*/*")) if d.exists()]
+        disks = self.leased()
         if disks:
             self.assertEqual(sorted(pid for disk in disks for pid in leases.holders(disk)), harness.qemus_of(self.root),
                              "each QEMU, and nobody else, holds its lease")

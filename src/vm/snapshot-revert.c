@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Going back to a snapshot, without losing the present: everything that may fail comes before the commit point, and up to it the guest
+ * of now only stands still, in a QEMU that is parked (park.h). Two tables, for a VM that runs afterwards and for one that is off.
+ *
+ *	now:       base <-- a   (the VM writes a; the snapshot froze base)
+ *	overlays:  base <-- b   made by a child
+ *	commit:    the snapshot's metadata say that the VM writes b since it was taken back to it
+ *	tidy:      a goes, when no snapshot froze it
+ *
+ * The persistent definition is changed before the commit point, and put back when it is not reached: a definition that cannot be written must
+ * not be found out behind it.
+ */
+#include "snapshot-revert.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+
+#include "disk-check.h"
+#include "file.h"
+#include "log.h"
+#include "monitor.h"
+#include "overlay.h"
+#include "paging.h"
+#include "park.h"
+#include "snapshot-note.h"
+#include "snapshot-store.h"
+#include "vm-lease-internal.h"
+
+/* ---- children that make and remove files ---- */
+
+static void worked(struct process *p, const struct error *err, const char *result, size_t len, void *userdata)
+{
+	struct revert_operation *revert = userdata;
+	struct error failure = ERROR_INIT;
+
+	if (err)
+		failure = *err;
+	process_free(TAKE_PTR(revert->worker));
+	operation_step_done(&revert->start.op, err ? &failure : NULL);
+}
+
+static enum step_result start_work(struct revert_operation *revert,
+	int (*work)(struct buf *result, void *userdata, struct error *err), struct error *err)
+{
+	const struct process_options options = {.stdin_fd = -1,
+		.stdout_fd = -1,
+		.stderr_fd = -1,
+		.dies_with_daemon = true,
+		.work = work,
+		.work_userdata = revert,
+		.worked = worked};
+
+	return process_start(
+		       revert->start.op.vm->registry->loop, &options, NULL, revert, &revert->worker, err) < 0
+		       ? STEP_FAILED
+		       : STEP_WAIT;
+}
+
+/* ---- make-overlays ---- */
+
+static int open_directory(const char *path, const char **ret_name, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *directory =
+		slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return error_errno(err, errno, "open directory %s", directory);
+	*ret_name = slash + 1;
+	return fd;
+}
+
+static int make_overlay(const struct revert_disk *disk, struct error *err)
+{
+	const char *name = NULL;
+	_cleanup_close_ int dir = open_directory(disk->overlay, &name, err);
+
+	if (dir < 0 || overlay_create(dir, name, disk->base, disk->base_format, err) < 0)
+		return error_prefix(err, "disk '%s'", disk->target);
+	if (fsync(dir) < 0)
+		return error_errno(
+			err, errno, "disk '%s': sync the directory of %s", disk->target, disk->overlay);
+	return 0;
+}
+
+static int make_all(struct buf *result, void *userdata, struct error *err)
+{
+	const struct revert_operation *revert = userdata;
+
+	for (size_t i = 0; i < revert->disks.n; i++)
+		if (make_overlay(&revert->disks.items[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+static enum step_result make_overlays(struct job *job, void *context, struct error *err)
+{
+	return start_work(context, make_all, err);
+}
+
+/* A child that still made them has been ended, or died with its daemon. */
+static enum step_result remove_overlays(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+	enum step_result result = STEP_DONE;
+
+	for (size_t i = 0; i < revert->disks.n; i++) {
+		const char *path = revert->disks.items[i].overlay;
+
+		if (unlink(path) < 0 && errno != ENOENT) {
+			error_errno(err, errno, "remove %s", path);
+			result = STEP_FAILED;
+		}
+	}
+	return result;
+}
+
+/* ---- pause ---- */
+
+static enum step_result pause_now(struct revert_operation *revert, struct error *err)
+{
+	struct vm *vm = revert->start.op.vm;
+
+	if (vm->state != VM_RUNNING)
+		return STEP_DONE;
+	vm->pause_reason = PAUSED_FROM_SNAPSHOT;
+	return operation_command(&revert->start.op, "stop", NULL, err);
+}
+
+static void memory_is_in(void *userdata, const struct error *err)
+{
+	struct revert_operation *revert = userdata;
+	struct error failure = ERROR_INIT;
+
+	revert->awaits_memory = false;
+	if (err)
+		operation_step_done(&revert->start.op, err);
+	else if (pause_now(revert, &failure) != STEP_WAIT)
+		operation_step_done(&revert->start.op, failure.code != ERROR_NONE ? &failure : NULL);
+}
+
+/* A guest whose memory still comes in could not stand still for long: QEMU may need its main loop for it. */
+static enum step_result pause_guest(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+	struct vm *vm = revert->start.op.vm;
+
+	if (!vm->paging || revert->ends_off)
+		return pause_now(revert, err);
+	revert->awaits_memory = true;
+	paging_wait(vm->paging, memory_is_in, revert);
+	return STEP_WAIT;
+}
+
+static enum step_result let_go_on(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+	struct vm *vm = revert->start.op.vm;
+
+	if (!revert->was_running || !vm->qmp || vm->process_ended || vm->stopping ||
+		vm->state == VM_RUNNING || (vm->paging && vm->paging->trouble.code != ERROR_NONE))
+		return STEP_DONE;
+	vm->resume_reason = RUNNING_UNPAUSED;
+	return vm_run_cpus(vm, operation_vm_done, &revert->start.op, err) < 0 ? STEP_FAILED : STEP_WAIT;
+}
+
+/* ---- the machine that takes its place ---- */
+
+/* Once the parked QEMU is the VM's again there is no other one to undo. */
+static bool has_other(const struct revert_operation *revert)
+{
+	return !revert->was_active || revert->start.op.vm->parked;
+}
+
+static enum step_result unprepare(struct job *job, void *context, struct error *err)
+{
+	return has_other(context) ? launch_unprepare(job, context, err) : STEP_DONE;
+}
+
+static enum step_result unspawn(struct job *job, void *context, struct error *err)
+{
+	return has_other(context) ? launch_kill(job, context, err) : STEP_DONE;
+}
+
+static enum step_result check_disks(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+	struct start_operation *start = &revert->start;
+
+	if (!start->image_path)
+		return STEP_DONE;
+	/* Merging has given them other files since, perhaps. */
+	if (snapshot_note_read(start->op.vm, revert->name, &start->disks, err) < 0)
+		return STEP_FAILED;
+	return start_check_disks(job, context, err);
+}
+
+static enum step_result load(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+
+	return revert->start.image_path ? load_image(job, context, err) : STEP_DONE;
+}
+
+/* ---- define ---- */
+
+static int take_definition(struct vm *vm, const char *xml, struct error *err)
+{
+	struct domain *d, *before = vm->persistent;
+
+	if (domain_parse(xml, strlen(xml), 0, &d, err) < 0)
+		return -1;
+	vm->persistent = d;
+	if (definition_write(vm, err) < 0) {
+		vm->persistent = before;
+		domain_free(d);
+		return -1;
+	}
+	domain_free(before);
+	return 0;
+}
+
+static enum step_result define(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+
+	if (!revert->definition)
+		return STEP_DONE;
+	return take_definition(revert->start.op.vm, revert->definition, err) < 0 ? STEP_FAILED : STEP_DONE;
+}
+
+static enum step_result undefine(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+
+	if (!revert->old_definition)
+		return STEP_DONE;
+	return take_definition(revert->start.op.vm, revert->old_definition, err) < 0 ? STEP_FAILED
+										     : STEP_DONE;
+}
+
+/* ---- record: the commit point ---- */
+
+static void add_overlay(struct snapshot *s, const struct revert_disk *disk)
+{
+	VEC_ADD(&s->revert_disks, ((struct snapshot_disk){.target = xstrdup(disk->target),
+					  .location = SNAPSHOT_EXTERNAL,
+					  .source_type = DISK_SOURCE_FILE,
+					  .source = xstrdup(disk->overlay),
+					  .format = DISK_FORMAT_QCOW2}));
+}
+
+static enum step_result record(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+	struct vm *vm = revert->start.op.vm;
+	struct snapshot *s = snapshot_tree_find(&vm->snapshots, revert->name);
+
+	if (!s) {
+		error_set(err, ERROR_NO_SNAPSHOT, "no domain snapshot with matching name '%s'", revert->name);
+		return STEP_FAILED;
+	}
+	snapshot_clear_revert_disks(s);
+	for (size_t i = 0; i < revert->disks.n; i++)
+		add_overlay(s, &revert->disks.items[i]);
+	if (snapshot_store_write(vm, s, err) < 0 || snapshot_store_set_current(vm, s->name, err) < 0 ||
+		status_write(vm, err) < 0)
+		return STEP_FAILED;
+	return STEP_DONE;
+}
+
+static enum step_result unrecord(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+	struct vm *vm = revert->start.op.vm;
+	_cleanup_(snapshot_free_p) struct snapshot *s = NULL;
+
+	if (snapshot_parse(revert->old_metadata, strlen(revert->old_metadata),
+		    SNAPSHOT_PARSE_REDEFINE | SNAPSHOT_PARSE_INTERNAL, &s, NULL, err) < 0 ||
+		snapshot_store_set_current(vm, revert->old_current, err) < 0 ||
+		snapshot_store_add(vm, s, true, err) < 0)
+		return STEP_FAILED;
+	s = NULL; /* it is the tree's */
+	return STEP_DONE;
+}
+
+/* ---- run, end ---- */
+
+static void tell_stopped(const struct revert_operation *revert)
+{
+	if (revert->was_active)
+		vm_emit_lifecycle(revert->start.op.vm, EVENT_STOPPED, STOPPED_FROM_SNAPSHOT);
+}
+
+static void tell_defined(const struct revert_operation *revert)
+{
+	if (revert->definition)
+		vm_emit_lifecycle(revert->start.op.vm, EVENT_DEFINED, DEFINED_FROM_SNAPSHOT);
+}
+
+static enum step_result run(struct job *job, void *context, struct error *err)
+{
+	tell_stopped(context);
+	tell_defined(context);
+	return start_run_guest(job, context, err);
+}
+
+static void ended(struct operation *op)
+{
+	operation_step_done(op, NULL);
+}
+
+static enum step_result end_qemu(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+	struct vm *vm = revert->start.op.vm;
+
+	tell_defined(revert);
+	if (!vm->process || vm->process_ended) {
+		vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_FROM_SNAPSHOT};
+		vm->stop_detail = STOPPED_FROM_SNAPSHOT;
+		return STEP_DONE;
+	}
+	revert->start.op.on_gone = ended;
+	vm_stop_process(vm, SIGTERM, SHUTOFF_FROM_SNAPSHOT, STOPPED_FROM_SNAPSHOT);
+	return STEP_WAIT;
+}
+
+/* ---- tidy ---- */
+
+static int remove_obsolete(struct buf *result, void *userdata, struct error *err)
+{
+	const struct revert_operation *revert = userdata;
+
+	for (size_t i = 0; i < revert->obsolete.n; i++)
+		if (unlink(revert->obsolete.items[i]) < 0 && errno != ENOENT)
+			return error_errno(err, errno, "remove %s", revert->obsolete.items[i]);
+	return 0;
+}
+
+/* Whoever else wrote to them since it was gone back to does so no more. */
+static void forget_overlays(struct vm *vm, const struct strv *obsolete)
+{
+	VEC_FOREACH (s, &vm->snapshots.all) {
+		struct error err = ERROR_INIT;
+		bool is_his = false;
+
+		for (size_t i = 0; i < s->revert_disks.n; i++)
+			is_his |= strv_contains(obsolete, s->revert_disks.items[i].source);
+		if (!is_his)
+			continue;
+		snapshot_clear_revert_disks(s);
+		if (snapshot_store_write(vm, s, &err) < 0)
+			log_write(LOG_LEVEL_WARNING, vm->name, NULL, "%s", err.message);
+	}
+}
+
+static enum step_result tidy(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+	struct vm *vm = revert->start.op.vm;
+
+	/* It belongs to the disks that were left. */
+	if (vm_has_managed_save(vm) && vm_managed_save_remove(vm, err) < 0)
+		return STEP_FAILED;
+	if (revert->obsolete.n == 0)
+		return STEP_DONE;
+	forget_overlays(vm, &revert->obsolete);
+	return start_work(revert, remove_obsolete, err);
+}
+
+/* ---- the tables ---- */
+
+static const struct job_step revert_steps[] = {
+	{"make-overlays", make_overlays, remove_overlays},
+	{"pause", pause_guest, let_go_on},
+	{"park", vm_park, vm_unpark},
+	{"prepare", launch_prepare, unprepare},
+	{"spawn", launch_spawn, unspawn},
+	{"check-disks", check_disks, NULL},
+	{"monitor", launch_monitor, NULL},
+	{"load", load, NULL},
+	{"configure", launch_configure, NULL},
+	{"take-disks", launch_take_disks, NULL},
+	{"define", define, undefine},
+	{"record", record, unrecord},
+	{"run", run, NULL},
+	{"end-parked", vm_end_parked, NULL},
+	{"tidy", tidy, NULL},
+};
+
+static const struct job_step revert_off_steps[] = {
+	{"make-overlays", make_overlays, remove_overlays},
+	{"pause", pause_guest, let_go_on},
+	{"define", define, undefine},
+	{"record", record, unrecord},
+	{"end-qemu", end_qemu, NULL},
+	{"tidy", tidy, NULL},
+};
+
+enum { REVERT_COMMIT = 11, REVERT_OFF_COMMIT = 3 };
+
+static void cancel(struct job *job, void *context)
+{
+	struct revert_operation *revert = context;
+	struct error err = ERROR_INIT;
+
+	error_set(&err, ERROR_OPERATION_ABORTED, "canceled by client");
+	if (revert->worker) {
+		disk_check_end(&revert->worker);
+		operation_step_done(&revert->start.op, &err);
+	} else if (revert->awaits_memory) {
+		paging_forget_waiter(revert->start.op.vm->paging, revert);
+		memory_is_in(revert, &err);
+	} else {
+		start_cancel_long(&revert->start);
+	}
+}
+
+/* ---- what a new daemon must know ---- */
+
+static json *encode(const struct operation *op)
+{
+	const struct revert_operation *revert = (const struct revert_operation *)op;
+	json *disks = json_object_new_array(), *obsolete = json_object_new_array();
+
+	for (size_t i = 0; i < revert->disks.n; i++)
+		json_object_array_add(disks, json_pack("s:target", revert->disks.items[i].target, "s:overlay",
+						     revert->disks.items[i].overlay, NULL));
+	for (size_t i = 0; i < revert->obsolete.n; i++)
+		json_object_array_add(obsolete, json_object_new_string(revert->obsolete.items[i]));
+	return json_pack("s:snapshot", revert->name, "s:image", revert->start.image_path, "b:paused",
+		revert->start.paused, "b:was_active", revert->was_active, "b:was_running",
+		revert->was_running, "o:disks", disks, "o:obsolete", obsolete, "s:definition",
+		revert->definition, "s:old_definition", revert->old_definition, "s:old_metadata",
+		revert->old_metadata, "s:old_current", revert->old_current, NULL);
+}
+
+static int decode(struct operation *op, json *params, struct error *err)
+{
+	struct revert_operation *revert = (struct revert_operation *)op;
+
+	revert->start.image_fd = revert->start.monitor_fd = -1;
+	revert->start.from_snapshot = true;
+	revert->name = xstrdup(json_get_string(params, "snapshot"));
+	revert->start.image_path = xstrdup(json_get_string(params, "image"));
+	revert->start.paused = json_get_bool(params, "paused", false);
+	revert->was_active = json_get_bool(params, "was_active", false);
+	revert->was_running = json_get_bool(params, "was_running", false);
+	revert->definition = xstrdup(json_get_string(params, "definition"));
+	revert->old_definition = xstrdup(json_get_string(params, "old_definition"));
+	revert->old_metadata = xstrdup(json_get_string(params, "old_metadata"));
+	revert->old_current = xstrdup(json_get_string(params, "old_current"));
+	JSON_FOREACH (item, json_get(params, "disks"))
+		VEC_ADD(&revert->disks,
+			((struct revert_disk){.target = xstrdup(json_get_string(item, "target")),
+				.overlay = xstrdup(json_get_string(item, "overlay"))}));
+	JSON_FOREACH (item, json_get(params, "obsolete"))
+		strv_add(&revert->obsolete, json_object_get_string(item));
+	for (size_t i = 0; i < revert->disks.n; i++)
+		if (!revert->disks.items[i].overlay || !revert->disks.items[i].target)
+			revert->name = NULL;
+	if (!revert->name || !revert->old_metadata)
+		return error_set(err, ERROR_DAMAGED, "journal of a revert names no snapshot or overlay");
+	return 0;
+}
+
+static void finished(struct operation *op, const struct error *err)
+{
+	struct revert_operation *revert = (struct revert_operation *)op;
+	struct vm *vm = op->vm;
+
+	if (!err) {
+		status_write(vm, NULL);
+		return;
+	}
+	if (!revert->was_active && vm->state == VM_STARTING)
+		vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_FAILED};
+	/* The caller is told with the error. */
+	if (revert->was_active && vm->process_ended) {
+		size_t len = strlen(op->outcome.message);
+
+		snprintf(op->outcome.message + len, sizeof(op->outcome.message) - len,
+			"; its QEMU ended meanwhile, so that it is off now");
+	}
+}
+
+static void release(struct operation *op)
+{
+	struct revert_operation *revert = (struct revert_operation *)op;
+
+	if (revert->awaits_memory)
+		paging_forget_waiter(op->vm->paging, revert);
+	disk_check_end(&revert->worker);
+	for (size_t i = 0; i < revert->disks.n; i++) {
+		free(revert->disks.items[i].target);
+		free(revert->disks.items[i].base);
+		free(revert->disks.items[i].overlay);
+	}
+	VEC_FREE(&revert->disks);
+	strv_fini(&revert->obsolete);
+	free(revert->name);
+	free(revert->definition);
+	free(revert->old_definition);
+	free(revert->old_metadata);
+	free(revert->old_current);
+	domain_free(revert->noted);
+	start_operation_release(op);
+}
+
+struct revert_operation *revert_operation_new(const struct operation_type *type, struct vm *vm)
+{
+	struct revert_operation *revert = operation_new(type, vm);
+
+	revert->start.image_fd = revert->start.monitor_fd = -1;
+	revert->start.from_snapshot = true;
+	return revert;
+}
+
+/* clang-format off */
+#define OPERATION(name_, verb_, kind_, steps_, commit_) \
+	{ \
+		.job = {.name = name_, .steps = steps_, .n_steps = ARRAY_SIZE(steps_), .commit = commit_, \
+			.durable = true, .cancel = cancel}, \
+		.verb = verb_, .kind = kind_, .size = sizeof(struct revert_operation), \
+		.encode = encode, .decode = decode, .finished = finished, .fill_info = load_fill_info, \
+		.release = release, \
+	}
+/* clang-format on */
+
+const struct operation_type revert_operation_type =
+	OPERATION("snapshot-revert", "revert", VM_JOB_REVERT, revert_steps, REVERT_COMMIT);
+const struct operation_type revert_off_operation_type =
+	OPERATION("snapshot-revert-off", "revert", VM_JOB_REVERT, revert_off_steps, REVERT_OFF_COMMIT);
