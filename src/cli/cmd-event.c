@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "constants.h"
 #include "frame.h"
+#include "images.h"
 #include "params.h"
 #include "strv.h"
 
@@ -154,6 +155,22 @@ static void show_device(struct listener *l, const char *type, const void *messag
 	print_event(l, type, &m->dom, m->alias, json_pack("s:alias", m->alias, NULL));
 }
 
+static void show_block_job(struct listener *l, const char *type, const void *message)
+{
+	/* virDomainBlockJobType and virConnectDomainEventBlockJobStatus, in virsh's words */
+	static const char *const jobs[] = {
+		"Unknown job", "Block Pull", "Block Copy", "Block Commit", "Active Block Commit", "Backup"};
+	static const char *const states[] = {"completed", "failed", "canceled", "ready"};
+	const struct rpc_event_block_job *m = message;
+	const char *job = m->type > 0 && m->type < (int)ARRAY_SIZE(jobs) ? jobs[m->type] : jobs[0];
+	const char *state =
+		m->status >= 0 && m->status < (int)ARRAY_SIZE(states) ? states[m->status] : "unknown";
+	_cleanup_free_ char *text = xasprintf("%s for %s %s", job, m->disk, state);
+
+	print_event(
+		l, type, &m->dom, text, json_pack("s:disk", m->disk, "s:job", job, "s:state", state, NULL));
+}
+
 static void show_agent_lifecycle(struct listener *l, const char *type, const void *message)
 {
 	const struct rpc_event_agent_lifecycle *m = message;
@@ -215,6 +232,10 @@ static const struct event_kind {
 		(xdrproc_t)xdr_rpc_event_io_error_reason, show_io_error_reason},
 	{RPC_EVENT_CALLBACK_GRAPHICS, RPC_EVENT_ID_GRAPHICS, (xdrproc_t)xdr_rpc_event_graphics,
 		show_graphics},
+	{RPC_EVENT_CALLBACK_BLOCK_JOB, RPC_EVENT_ID_BLOCK_JOB, (xdrproc_t)xdr_rpc_event_block_job,
+		show_block_job},
+	{RPC_EVENT_CALLBACK_BLOCK_JOB_2, RPC_EVENT_ID_BLOCK_JOB_2, (xdrproc_t)xdr_rpc_event_block_job,
+		show_block_job},
 	{RPC_EVENT_CALLBACK_TRAY_CHANGE, RPC_EVENT_ID_TRAY_CHANGE, (xdrproc_t)xdr_rpc_event_tray_change,
 		show_tray_change},
 	{RPC_EVENT_CALLBACK_BALLOON_CHANGE, RPC_EVENT_ID_BALLOON_CHANGE,

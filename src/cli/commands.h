@@ -24,6 +24,12 @@ int cmd_inject_nmi(struct cli *cli, const struct arguments *args, struct error *
 int cmd_autostart(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_domrename(struct cli *cli, const struct arguments *args, struct error *err);
 
+/* cmd-block.c */
+int cmd_blockcommit(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_blockpull(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_blockjob(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_blockresize(struct cli *cli, const struct arguments *args, struct error *err);
+
 /* cmd-console.c */
 int cmd_console(struct cli *cli, const struct arguments *args, struct error *err);
 

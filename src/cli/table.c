@@ -345,6 +345,47 @@ static const struct option_spec detach_disk_options[] = {
 };
 static const struct option_spec detach_alias_options[] = {
 	DOMAIN, WORD("alias", "the device's alias"), WHICH_DEFINITION, END};
+#define DISK_PATH WORD("path", "the disk: its target (vda) or the path of its image")
+#define JOB_BANDWIDTH                                                                                        \
+	NUMBER("bandwidth", "at most so many MiB a second"), FLAG("bytes", "the bandwidth is in bytes")
+#define JOB_IS_WAITED_FOR FLAG("wait", "until it is over"), FLAG("verbose", "with --wait: show how far it is")
+
+static const struct option_spec blockcommit_options[] = {
+	DOMAIN,
+	DISK_PATH,
+	JOB_BANDWIDTH,
+	TEXT("base", "the image to merge into; otherwise the lowest"),
+	TEXT("top", "the uppermost to merge; otherwise the active one"),
+	FLAG("shallow", "only into the next one below"),
+	FLAG("active", "the active image is to be merged"),
+	FLAG("delete", "remove the files that were merged"),
+	JOB_IS_WAITED_FOR,
+	FLAG("pivot", "with --active: wait, and put the guest on the base"),
+	FLAG("keep-overlay", "with --active: wait, and leave the guest where it is"),
+	FLAG("keep-relative", "images go on naming each other by relative paths"),
+	END,
+};
+static const struct option_spec blockpull_options[] = {
+	DOMAIN,
+	DISK_PATH,
+	JOB_BANDWIDTH,
+	TEXT("base", "the image to go on standing on; otherwise none"),
+	JOB_IS_WAITED_FOR,
+	FLAG("keep-relative", "the image goes on naming its base by a relative path"),
+	END,
+};
+static const struct option_spec blockjob_options[] = {
+	DOMAIN,
+	DISK_PATH,
+	FLAG("abort", "end it; the images stay as they were"),
+	FLAG("pivot", "put the guest on the base of an active commit that is ready"),
+	FLAG("async", "with --abort or --pivot: do not wait until it is over"),
+	FLAG("info", "show it (what it does anyway)"),
+	JOB_BANDWIDTH,
+	END,
+};
+static const struct option_spec blockresize_options[] = {
+	DOMAIN, DISK_PATH, WORD("size", "in KiB, or with b, k, M, G or T behind it"), END};
 static const struct option_spec to_native_options[] = {
 	WORD("format", "qemu-argv"),
 	TEXT("domain", "name, id or UUID of the VM"),
@@ -672,6 +713,17 @@ const struct command commands[] = {
 		cmd_detach_device, 0},
 	{"detach-device-alias", GROUP_CHANGE, "take away the device with this alias",
 		"Only disks. As detach-disk otherwise.", detach_alias_options, cmd_detach_device_alias, 0},
+	{"blockcommit", GROUP_CHANGE, "merge images of a disk into one below",
+		"The guest runs on. An active commit waits, when both images are equal, for blockjob --pivot "
+		"or --abort. "
+		"Images that snapshots need are merged by deleting the snapshot.",
+		blockcommit_options, cmd_blockcommit, 0},
+	{"blockpull", GROUP_CHANGE, "merge images of a disk into the active one", "The guest runs on.",
+		blockpull_options, cmd_blockpull, 0},
+	{"blockjob", GROUP_CHANGE, "show, end or slow down the merging of images", NULL, blockjob_options,
+		cmd_blockjob, JSON},
+	{"blockresize", GROUP_CHANGE, "change the size of a disk", "The VM must run.", blockresize_options,
+		cmd_blockresize, 0},
 	{"domxml-to-native", GROUP_CHANGE, "print the command line QEMU would have", NULL, to_native_options,
 		cmd_domxml_to_native, 0},
 

@@ -247,6 +247,17 @@ class Stock(Jobs):
         self.virsh("blockcommit", guest.name, "vda", "--top", middle, "--wait")
         self.check_agreed(guest, "top", "base")
 
+    def test_own_command(self):
+        guest = self.guest()
+        godwit = harness.Godwit(self.daemon)
+        godwit("blockcommit", guest.name, "vda", "--top", guest.images[1], "--wait")
+        self.assertEqual(json.loads(godwit("blockjob", guest.name, "vda", "--json"))["type"], "none")
+        godwit("blockcommit", guest.name, "vda", "--active", "--pivot")
+        self.check_agreed(guest, "base")
+        godwit("blockresize", guest.name, "vda", "1G")
+        self.assertEqual(self.qmp(guest, "query-block")[0]["inserted"]["image"]["virtual-size"], 1 << 30)
+        self.assertIn("has no images to pull", godwit.fails("blockpull", guest.name, "vda"))
+
 
 class Leases(Jobs):
     config = 'lock_manager = "lockd"\n'
