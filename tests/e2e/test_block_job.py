@@ -111,7 +111,9 @@ class Jobs(harness.DaemonTest):
     def check_boots(self, guest, image):
         """What is defined is whole, and the guest comes up from it."""
         self.check_data(guest, image)
+        before = guest.boots()
         self.virsh("start", guest.name)
+        harness.wait_for(lambda: guest.boots() > before, "the guest boots")
         guest.wait_count(3)
         self.assertTrue(guest.ask("check-disk")[0])
         self.virsh("destroy", guest.name)
