@@ -34,6 +34,7 @@ static const struct key {
 	uint32_t min, max; /* numbers only */
 } keys[] = {
 	{"save_image_format", KIND_FORMAT, offsetof(struct config, save_image_format), 0, 0},
+	{"snapshot_image_format", KIND_FORMAT, offsetof(struct config, snapshot_image_format), 0, 0},
 	{"restore_mode", KIND_RESTORE, offsetof(struct config, restore_eagerly), 0, 0},
 	{"snapshot_hook", KIND_HOOK, offsetof(struct config, snapshot_hook), 0, 0},
 	{"auto_start_bypass_cache", KIND_SWITCH, offsetof(struct config, auto_start_bypass_cache), 0, 0},
@@ -121,8 +122,7 @@ static int set_format(
 
 	if (!image_format_parse(value, &format) || !image_format_is_supported(format))
 		return bad(where, key->name, value, "expected \"raw\", \"zstd\" or \"sparse\"", err);
-	c->save_image_format = format;
-	c->has_save_image_format = true;
+	*(struct config_format *)(void *)((char *)c + key->offset) = (struct config_format){true, format};
 	return 0;
 }
 

@@ -9,9 +9,14 @@
 #include "image.h"
 #include "lease.h"
 
+/* A key that need not be there. */
+struct config_format {
+	bool given;
+	enum image_format format;
+};
+
 struct config {
-	bool has_save_image_format;
-	enum image_format save_image_format;
+	struct config_format save_image_format, snapshot_image_format;
 	bool restore_eagerly; /* all memory is in before the guest runs */
 	bool auto_start_bypass_cache;
 	bool kvm_probe;	     /* false: take the kernel's word that KVM works */

@@ -34,7 +34,8 @@ static void test_good(void)
 		   &c, &err) == 0,
 		"a good file is read");
 	is_str(err.message, "", "without an error");
-	ok(c.has_save_image_format && c.save_image_format == IMAGE_FORMAT_ZSTD, "format");
+	ok(c.save_image_format.given && c.save_image_format.format == IMAGE_FORMAT_ZSTD, "format");
+	ok(!c.snapshot_image_format.given, "another one that is not there");
 	is_int(c.max_clients, 7, "number before a comment");
 	is_int(c.keepalive_interval, -1, "-1 turns off");
 	ok(c.has_host_uuid && c.host_uuid[15] == 0x55, "UUID");

@@ -82,6 +82,30 @@ static bool check_create_flags(struct call *call, unsigned flags)
 	return false;
 }
 
+static void created(struct vm *vm, const char *name, const struct error *err, void *userdata)
+{
+	if (err)
+		call_fail(userdata, err);
+	else
+		reply_snapshot(userdata, vm, name);
+}
+
+static int create(struct call *call, struct vm *vm, const rpc_device_flags_args *args, struct error *err)
+{
+	unsigned flags = args->flags;
+	struct vm_snapshot_create_options options = {.xml = args->device,
+		.no_metadata = flags & RPC_SNAPSHOT_CREATE_NO_METADATA,
+		.halt = flags & RPC_SNAPSHOT_CREATE_HALT,
+		.disk_only = flags & RPC_SNAPSHOT_CREATE_DISK_ONLY,
+		.reuse_external = flags & RPC_SNAPSHOT_CREATE_REUSE_EXTERNAL,
+		.quiesce = flags & RPC_SNAPSHOT_CREATE_QUIESCE,
+		.atomic = flags & RPC_SNAPSHOT_CREATE_ATOMIC,
+		.live = flags & RPC_SNAPSHOT_CREATE_LIVE,
+		.validate = flags & RPC_SNAPSHOT_CREATE_VALIDATE};
+
+	return vm_snapshot_create(vm, &options, created, call, err);
+}
+
 void handle_domain_snapshot_create_xml(struct call *call)
 {
 	const rpc_device_flags_args *args = call->args;
@@ -95,7 +119,7 @@ void handle_domain_snapshot_create_xml(struct call *call)
 	if (!vm)
 		return;
 	if (!(args->flags & RPC_SNAPSHOT_CREATE_REDEFINE))
-		error_set(&err, ERROR_UNSUPPORTED, "creating snapshots is not supported yet");
+		(void)create(call, vm, args, &err);
 	else if (vm_snapshot_redefine(
 			 vm, args->device, args->flags & RPC_SNAPSHOT_CREATE_CURRENT, &name, &err) == 0)
 		reply_snapshot(call, vm, name);

@@ -797,6 +797,12 @@ const struct snapshot_tree *vm_get_snapshots(const struct vm *vm)
 	return &vm->snapshots;
 }
 
+int vm_snapshot_create(struct vm *vm, const struct vm_snapshot_create_options *options,
+	vm_snapshot_done_fn done, void *userdata, struct error *err)
+{
+	return error_set(err, ERROR_UNSUPPORTED_CONFIG, "nothing selected for snapshot");
+}
+
 int vm_snapshot_redefine(
 	struct vm *vm, const char *xml, bool current, const char **ret_name, struct error *err)
 {

@@ -15,6 +15,8 @@ static int job_operation(const struct vm_job_info *info)
 		return RPC_JOB_OPERATION_RESTORE;
 	case VM_JOB_REVERT:
 		return RPC_JOB_OPERATION_SNAPSHOT_REVERT;
+	case VM_JOB_SNAPSHOT:
+		return RPC_JOB_OPERATION_SNAPSHOT;
 	case VM_JOB_NONE:
 	case VM_JOB_OTHER:
 		break;

@@ -18,6 +18,7 @@ static const struct operation_type *const operation_types[] = {
 	&revert_off_operation_type,
 	&attach_operation_type,
 	&detach_operation_type,
+	&snapshot_operation_type,
 };
 
 const struct operation_type *operation_find_type(const char *name)
@@ -45,7 +46,8 @@ static void tell_completion(struct operation *op)
 	info->completed = true;
 	info->succeeded = op->outcome.code == ERROR_NONE;
 	event.job.info = *info;
-	if (info->operation == VM_JOB_SAVE || info->operation == VM_JOB_RESTORE)
+	if (info->operation == VM_JOB_SAVE || info->operation == VM_JOB_RESTORE ||
+		info->operation == VM_JOB_SNAPSHOT)
 		registry_emit(op->vm->registry, &event);
 }
 

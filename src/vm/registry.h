@@ -18,8 +18,10 @@ struct registry_settings {
 	const char *default_emulator; /* path */
 	bool has_save_format;
 	enum image_format save_format; /* else: sparse where QEMU has mapped-ram, raw otherwise */
-	bool restore_eagerly;	       /* load all memory before the guest runs, even where it need not be */
-	const char *snapshot_hook;     /* path of the program for manual snapshots of disks; NULL: none */
+	bool has_snapshot_format;
+	enum image_format snapshot_format; /* of a snapshot's memory; else as saves */
+	bool restore_eagerly;	   /* load all memory before the guest runs, even where it need not be */
+	const char *snapshot_hook; /* path of the program for manual snapshots of disks; NULL: none */
 	bool auto_start_bypass_cache;
 	bool trust_kvm;		/* use /dev/kvm without having tried a guest under it */
 	const char *vnc_listen; /* address */

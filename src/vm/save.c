@@ -99,7 +99,7 @@ static enum step_result drop_stream(struct job *job, void *context, struct error
 {
 	struct save_operation *save = context;
 
-	return state_stream_drop(&save->stream, err);
+	return state_stream_drop(&save->stream, operation_step_done, err);
 }
 
 static enum step_result note_disks(struct job *job, void *context, struct error *err)

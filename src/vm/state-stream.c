@@ -337,7 +337,7 @@ static void cancelling_replied(struct qmp *q, json *ret, const struct error *err
 			return;
 		}
 	}
-	operation_step_done(s->op, drop_file(s, &failure) == STEP_FAILED ? &failure : NULL);
+	s->dropped(s->op, drop_file(s, &failure) == STEP_FAILED ? &failure : NULL);
 }
 
 static void ask_cancelled(struct state_stream *s)
@@ -345,12 +345,13 @@ static void ask_cancelled(struct state_stream *s)
 	struct error failure = ERROR_INIT;
 
 	if (!s->op->vm->qmp)
-		operation_step_done(s->op, drop_file(s, &failure) == STEP_FAILED ? &failure : NULL);
+		s->dropped(s->op, drop_file(s, &failure) == STEP_FAILED ? &failure : NULL);
 	else
 		qmp_command(s->op->vm->qmp, "query-migrate", NULL, -1, 0, cancelling_replied, s);
 }
 
-enum step_result state_stream_drop(struct state_stream *s, struct error *err)
+enum step_result state_stream_drop(struct state_stream *s,
+	void (*done)(struct operation *op, const struct error *err), struct error *err)
 {
 	struct vm *vm = s->op->vm;
 
@@ -358,6 +359,7 @@ enum step_result state_stream_drop(struct state_stream *s, struct error *err)
 	s->transfer = NULL;
 	if (!vm->qmp || vm->process_ended)
 		return drop_file(s, err);
+	s->dropped = done;
 	qmp_command(vm->qmp, "migrate_cancel", NULL, -1, 0, NULL, NULL);
 	ask_cancelled(s);
 	return STEP_WAIT;

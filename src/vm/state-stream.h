@@ -43,6 +43,7 @@ struct state_stream {
 	bool qemu_done, transfer_streamed;
 	struct error broken_off; /* godwit-io lost QEMU; QEMU is being asked why */
 	sd_event_source *timer;
+	void (*dropped)(struct operation *op, const struct error *err);
 };
 
 void state_stream_init(struct state_stream *s, struct operation *op, const struct state_stream_ops *ops);
@@ -65,8 +66,12 @@ int state_stream_start(struct state_stream *s, struct error *err);
 void state_stream_fail(struct state_stream *s, const struct error *err);
 /* ops->done follows, from in here, with ERROR_OPERATION_ABORTED. False: nothing is on its way. */
 bool state_stream_cancel(struct state_stream *s);
-/* Undoing start: waits until QEMU has let go of its state; the file goes, first when QEMU is gone. Idempotent. */
-enum step_result state_stream_drop(struct state_stream *s, struct error *err);
+/*
+ * Undoing start: waits until QEMU has let go of its state (STEP_WAIT: `done` follows); the file goes, first when QEMU is gone. Idempotent, and
+ * it can be started again.
+ */
+enum step_result state_stream_drop(struct state_stream *s,
+	void (*done)(struct operation *op, const struct error *err), struct error *err);
 /* Trailer, syncing: ops->done says. */
 void state_stream_sync(struct state_stream *s);
 /* Idempotent. */

@@ -57,6 +57,7 @@ static const struct {
 	[VERB_DETACH] = {"detach a disk from", IN_ACTIVE, false},
 	[VERB_BLOCK_JOB] = {"change the images of", IN_ACTIVE, false},
 	[VERB_AGENT] = {"ask the agent of", IN(VM_RUNNING), true},
+	[VERB_SNAPSHOT] = {"take a snapshot of", IN(VM_OFF) | IN_ACTIVE, false},
 	[VERB_SNAPSHOT_METADATA] = {"describe snapshots of",
 		IN_ACTIVE | IN(VM_OFF) | IN(VM_STARTING) | IN(VM_STOPPING), false},
 	[VERB_REVERT] = {"revert", IN_ACTIVE | IN(VM_OFF), false},

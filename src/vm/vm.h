@@ -66,7 +66,15 @@ uint64_t vm_get_balloon_kib(const struct vm *vm); /* memory the guest has now */
 struct qmp *vm_get_qmp(struct vm *vm);
 
 /* ---- the current job ---- */
-enum vm_job_operation { VM_JOB_NONE, VM_JOB_START, VM_JOB_SAVE, VM_JOB_RESTORE, VM_JOB_REVERT, VM_JOB_OTHER };
+enum vm_job_operation {
+	VM_JOB_NONE,
+	VM_JOB_START,
+	VM_JOB_SAVE,
+	VM_JOB_RESTORE,
+	VM_JOB_SNAPSHOT,
+	VM_JOB_REVERT,
+	VM_JOB_OTHER
+};
 
 struct vm_job_info {
 	enum vm_job_operation operation; /* NONE: no job */

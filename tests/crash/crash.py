@@ -462,10 +462,73 @@ class SnapshotRevertOff(SnapshotRevert):
         pass
 
 
+class Snapshot(Case):
+    """Memory and disks: the whole snapshot, or none and the old images. What the guest wrote is there either way."""
+
+    def prepare(self):
+        self.data = self.root / "data.qcow2"
+        harness.subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", self.data, "1M"], check=True)
+        self.guest.define(extra_devices=f"""<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+            <source file='{self.data}'/><target dev='vda' bus='virtio'/></disk>""")
+        self.run_guest()
+        self.taken = 0
+
+    def memory(self):
+        return self.root / f"s{self.taken}.mem"
+
+    def command(self):
+        return ["snapshot-create-as", self.guest.name, f"s{self.taken}", "--memspec", f"file={self.memory()},snapshot=external"]
+
+    def overlays(self, name):
+        return [self.root / f"sector.{name}", self.root / f"data.{name}"]
+
+    def is_there(self):
+        """Metadata, image, files, both definitions and QEMU say the same."""
+        there = "s0" in self.virsh("snapshot-list", self.guest.name, "--name").split()
+        self.test.assertEqual(self.memory().exists(), there)
+        nodes = ""
+        if self.guest.state() == "running":
+            nodes = self.virsh("qemu-monitor-command", self.guest.name, '{"execute": "query-block"}')
+        for path in self.overlays("s0"):
+            self.test.assertEqual(path.exists(), there, path)
+            for flags in [], ["--inactive"]:
+                self.test.assertEqual(f"<source file='{path}'" in self.virsh("dumpxml", self.guest.name, *flags), there, path)
+            if nodes:
+                self.test.assertEqual(str(path) in nodes, there, path)
+        self.test.check_no_partial(self.root)
+        self.test.assertFalse((self.root / "run/vm" / self.guest.uuid / "gate").exists(), "the gate is gone")
+        return there
+
+    def check(self):
+        self.test.assertTrue(self.is_running())
+        self.goes_on()
+        if not self.is_there():
+            self.virsh(*self.command())
+        self.test.assertTrue(self.is_there())
+        self.goes_on()
+        # And it is one: what was saved can be loaded.
+        self.virsh("destroy", self.guest.name)
+        for path in self.overlays("s0"):
+            harness.subprocess.run(["qemu-img", "check", "-q", path], check=True)
+        self.virsh("restore", self.memory())
+        last = self.guest.last()
+        harness.wait_for(lambda: self.guest.last() != last, "the guest of the snapshot runs")
+
+    def check_qemu_killed(self, step, job):
+        self.test.assertFalse(self.is_running())
+        self.is_there()
+        self.boots()
+
+    def check_as_before(self):
+        self.test.assertFalse(self.is_there())
+        self.goes_on()
+
+
 CASES = {"start": [Start], "save": [Save, SaveOver, ManagedSave], "start-managed": [StartManaged], "restore": [Restore], "clone": [Clone],
          "undefine": [Undefine], "define": [Define, Redefine],
          "snapshot-revert": [SnapshotRevert], "snapshot-revert-off": [SnapshotRevertOff],
          "attach-disk": [AttachDisk], "detach-disk": [DetachDisk],
+         "snapshot-create": [Snapshot],
          # The daemon dies long after the call was answered, when the guest obeys: test_define.py has its own test of these.
          "shutdown": [],
          # No job with a journal: tests/e2e/test_block_job.py.

@@ -1,0 +1,294 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Taking snapshots: memory and disks of one instant, what is refused, and what is left of those that fail."""
+
+import re
+import subprocess
+import unittest
+
+import harness
+from harness import wait_for
+
+
+def image_info(path):
+    """(format, path of its backing file or None)"""
+    text = subprocess.run(["qemu-img", "info", "-U", path], check=True, capture_output=True, text=True).stdout
+    backing = re.search(r"^backing file: (\S+)", text, re.M)
+    return re.search(r"^file format: (\S+)", text, re.M)[1], backing and backing[1]
+
+
+def check_image(path):
+    subprocess.run(["qemu-img", "check", "-q", path], check=True)
+
+
+class TwoDisks:
+    """A raw disk and a qcow2 one."""
+
+    @property
+    def second(self):
+        return self.directory / f"{self.name}-2.qcow2"
+
+    def prepare(self):
+        super().prepare()
+        if not self.second.exists():
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", self.second, "4M"], check=True)
+
+    def second_xml(self):
+        return f"""<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+          <source file='{self.second}'/><target dev='vdb' bus='virtio'/></disk>"""
+
+
+class Linux(TwoDisks, harness.LinuxGuest):
+    first = "vda"
+
+    def disks_xml(self):
+        return super().disks_xml() + self.second_xml()
+
+
+class Sector(TwoDisks, harness.BootSector):
+    first = "hda"
+
+    def devices_xml(self):
+        return super().devices_xml() + self.second_xml()
+
+
+class SnapshotTest(harness.DaemonTest):
+    def path(self, name):
+        return self.root / name
+
+    def define(self, kind=Sector, **options):
+        self.guest = kind(self.root, self.virsh, **options).define()
+        return self.guest
+
+    def running(self, kind=Sector, **options):
+        self.define(kind, **options)
+        self.virsh("start", self.guest.name)
+        self.guest.wait_count(10)
+
+    def create(self, name, *options, memory=True, **run):
+        memspec = ["--memspec", f"file={self.path(name + '.mem')},snapshot=external"] if memory else []
+        return self.virsh("snapshot-create-as", self.guest.name, name, *memspec, *options, **run)
+
+    def refuse(self, pattern, name, *options, memory=False):
+        memspec = ["--memspec", f"file={self.path(name + '.mem')},snapshot=external"] if memory else []
+        before = self.sources(), sorted(p.name for p in self.root.iterdir())
+        message = self.virsh.fails("snapshot-create-as", self.guest.name, name, *memspec, *options)
+        self.assertRegex(message, pattern)
+        self.assertEqual((self.sources(), sorted(p.name for p in self.root.iterdir())), before, "nothing has changed")
+
+    def sources(self):
+        """{target: path} as the VM has them."""
+        rows = self.virsh("domblklist", self.guest.name).splitlines()[2:]
+        return {row.split()[0]: row.split()[1] for row in rows if len(row.split()) == 2 and row.split()[1] != "-"}
+
+    def snapshots(self):
+        return self.virsh("snapshot-list", self.guest.name, "--name").split()
+
+    def overlays(self, name):
+        return {self.guest.first: str(self.path(f"{self.guest.name}.{name}")), "vdb": str(self.path(f"{self.guest.name}-2.{name}"))}
+
+    def bases(self):
+        return {self.guest.first: str(self.guest.disk), "vdb": str(self.guest.second)}
+
+    def check_undone(self, name):
+        """No trace, and the guest runs on its old images."""
+        self.assertEqual(self.sources(), self.bases())
+        self.assertEqual(self.snapshots(), [])
+        for path in (*self.overlays(name).values(), self.path(name + ".mem")):
+            self.assertFalse(harness.pathlib.Path(path).exists(), path)
+        self.check_no_partial(self.root)
+        self.guest.wait_state("running")
+        self.guest.wait_count(self.guest.last() + 20)
+        nodes = self.virsh("qemu-monitor-command", self.guest.name, '{"execute":"query-named-block-nodes"}')
+        self.assertFalse(f".{name}" in nodes, "QEMU has no node of it")
+
+
+class Running(SnapshotTest):
+    def test_one_instant(self):
+        """What the guest remembers and what is on both disks agree, in the snapshot and in the guest that went on."""
+        self.running(Linux, arguments="gw.disk=/dev/vda,/dev/vdb")
+        self.guest.wait_count(50)
+        self.create("s1")
+        self.assertEqual(self.sources(), self.overlays("s1"))
+        self.assertEqual(self.snapshots(), ["s1"])
+        self.assertEqual(self.virsh("snapshot-current", self.guest.name, "--name").strip(), "s1")
+        xml = self.virsh("snapshot-dumpxml", self.guest.name, "s1")
+        self.assertIn("<state>running</state>", xml)
+        self.assertIn(str(self.path("s1.mem")), xml)
+        inactive = self.virsh("dumpxml", self.guest.name, "--inactive")
+        for path in self.overlays("s1").values():
+            self.assertIn(path, inactive)
+            self.assertEqual(image_info(path)[0], "qcow2")
+        self.assertEqual({t: image_info(p)[1] for t, p in self.overlays("s1").items()}, self.bases())
+        print(" ", "; ".join(re.findall(r"the guest stood still for .*", self.daemon.stderr())), end=" ")
+        self.assertIn("within one short stop", self.daemon.stderr())
+        self.guest.wait_count(self.guest.last() + 50)
+        self.create("s2")
+        self.guest.wait_count(self.guest.last() + 20)
+        self.guest.check()
+        self.assertEqual(self.snapshots(), ["s1", "s2"])
+
+        # The image belongs to the frozen images: its own document names them.
+        self.virsh("destroy", self.guest.name)
+        for path in (*self.overlays("s1").values(), *self.overlays("s2").values()):
+            check_image(path)
+        for name in ("s2", "s1"):
+            self.virsh("restore", self.path(name + ".mem"))
+            last = self.guest.last()
+            wait_for(lambda: self.guest.last() != last, "the guest of the snapshot goes on")
+            for command in ("check-memory", "check-disk", "status"):
+                self.assertTrue(self.guest.ask(command)[0], f"{name}: {command}")
+            self.virsh("destroy", self.guest.name)
+
+    def test_disk_only(self):
+        self.running()
+        self.create("d1", "--disk-only", memory=False)
+        self.assertEqual(self.sources(), self.overlays("d1"))
+        self.assertIn("<state>disk-snapshot</state>", self.virsh("snapshot-dumpxml", self.guest.name, "d1"))
+        self.create("d2", "--disk-only", "--atomic", "--no-metadata", "--diskspec", "vdb,snapshot=no", memory=False)
+        self.assertEqual(self.sources(), {"hda": self.overlays("d2")["hda"], "vdb": self.overlays("d1")["vdb"]})
+        self.assertEqual(self.snapshots(), ["d1"])
+        other = self.path("other.qcow2")
+        self.create("d3", "--disk-only", "--diskspec", f"hda,file={other}", "--diskspec", "vdb,snapshot=no", memory=False)
+        self.assertEqual(self.sources()["hda"], str(other))
+        self.guest.wait_count(self.guest.last() + 20)
+        self.assertEqual(self.guest.state(), "running")
+
+    def test_reuse_external(self):
+        self.running()
+        mine = self.path("mine.qcow2")
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", self.guest.disk, "-F", "raw", mine], check=True)
+        self.create("r1", "--disk-only", "--reuse-external", "--diskspec", f"hda,file={mine}", "--diskspec", "vdb,snapshot=no",
+                    memory=False)
+        self.assertEqual(self.sources()["hda"], str(mine))
+        self.refuse("missing existing file", "r2", "--disk-only", "--reuse-external")
+
+    def test_halt(self):
+        self.running()
+        self.create("h1", "--halt")
+        self.assertEqual(self.guest.state(), "shut off")
+        self.assertIn("from snapshot", self.guest.reason())
+        self.assertEqual(self.sources(), self.overlays("h1"))
+        self.virsh("start", self.guest.name)
+        self.guest.wait_count(self.guest.last())
+
+    def test_refused(self):
+        self.running()
+        taken = self.path("taken")
+        taken.write_bytes(b"")
+        self.create("s1", "--disk-only", memory=False)
+        self.refuse("already exists", "s1", "--disk-only")
+        self.refuse("no disk named 'vdz'", "x", "--disk-only", "--diskspec", "vdz,snapshot=external")
+        self.refuse("twice", "x", "--disk-only", "--diskspec", "hda", "--diskspec", "hda")
+        self.refuse("same file", "x", "--disk-only", "--diskspec", f"hda,file={self.path('f')}", "--diskspec",
+                    f"vdb,file={self.path('f')}")
+        self.refuse("is the file of disk", "x", "--disk-only", "--reuse-external", "--diskspec",
+                    f"hda,file={self.sources()['vdb']}", "--diskspec", "vdb,snapshot=no")
+        self.refuse("already exists", "x", "--disk-only", "--diskspec", f"hda,file={taken}")
+        self.refuse("internal", "x", "--disk-only", "--diskspec", "hda,snapshot=internal")
+        self.refuse("(?i)internal", "x", "--diskspec", "hda,snapshot=internal", memory=True)
+        self.refuse("(?i)quiesce", "x", "--quiesce", memory=True)
+        self.refuse("(?i)exclusive|exclude|--live", "x", "--live", "--halt", memory=True)
+        self.refuse("nothing", "x", "--disk-only", "--diskspec", "hda,snapshot=no", "--diskspec", "vdb,snapshot=no")
+        self.refuse("(?i)directory", "x", "--disk-only", "--diskspec", "hda,file=/nonexistent/f", "--diskspec",
+                    "vdb,snapshot=no")
+        self.guest.wait_count(self.guest.last() + 20)
+
+
+class Paused(SnapshotTest):
+    def test_everything_works_afterwards(self):
+        """A paused VM stays what it was: saved, photographed again and saved for good, without being resumed."""
+        self.running()
+        self.virsh("suspend", self.guest.name)
+        last = self.guest.wait_still()
+        self.create("p1")
+        self.assertEqual(self.guest.state(), "paused")
+        self.assertIn("<state>paused</state>", self.virsh("snapshot-dumpxml", self.guest.name, "p1"))
+        self.create("p2")
+        self.create("p3", "--disk-only", memory=False)
+        self.virsh("qemu-monitor-command", self.guest.name,
+                   '{"execute":"block-commit","arguments":{"job-id":"c","device":"%s"}}' % self.top_node())
+        wait_for(lambda: '"ready":true' in self.virsh("qemu-monitor-command", self.guest.name,
+                                                     '{"execute":"query-block-jobs"}'), "the commit is ready")
+        self.virsh("qemu-monitor-command", self.guest.name,
+                   '{"execute":"block-job-cancel","arguments":{"device":"c"}}')
+        wait_for(lambda: '"return":[]' in self.virsh("qemu-monitor-command", self.guest.name,
+                                                    '{"execute":"query-block-jobs"}'), "the commit is over")
+        self.virsh("save", self.guest.name, self.path("saved"))
+        self.virsh("restore", self.path("saved"))
+        self.assertEqual(self.guest.state(), "paused")
+        self.assertEqual(self.guest.wait_still(), last)
+        self.virsh("managedsave", self.guest.name)
+        self.virsh("start", self.guest.name)
+        self.virsh("resume", self.guest.name)
+        self.guest.wait_count(last + 20)
+
+    def top_node(self):
+        nodes = self.virsh("qemu-monitor-command", self.guest.name, '{"execute":"query-named-block-nodes"}')
+        return max(re.findall(r'"node-name":"(libvirt-\d+-format)"', nodes.replace(" ", "")),
+                   key=lambda n: int(n.split("-")[1]))
+
+
+class Off(SnapshotTest):
+    def test_off(self):
+        self.define()
+        self.create("o1", "--disk-only", memory=False)
+        self.assertEqual(self.sources(), self.overlays("o1"))
+        self.assertIn("<state>shutoff</state>", self.virsh("snapshot-dumpxml", self.guest.name, "o1"))
+        self.refuse("(?i)offline", "x", memory=True)
+        self.virsh("start", self.guest.name)
+        self.guest.wait_count(10)
+
+
+class Undone(SnapshotTest):
+    def setUp(self):
+        super().setUp()
+        self.hold = self.path("hold")
+        self.hold.write_bytes(b"")
+        self.daemon.restart(GODWIT_FAULT=f"io-saving=hold:{self.hold}")
+
+    def start_streaming(self):
+        self.running(Linux, arguments="gw.disk=/dev/vda,/dev/vdb")
+        client = self.virsh.start("snapshot-create-as", self.guest.name, "s1", "--memspec",
+                                  f"file={self.path('s1.mem')},snapshot=external")
+        wait_for(lambda: self.sources() == self.overlays("s1"), "the disks are switched")
+        self.guest.wait_count(self.guest.last() + 100)
+        return client
+
+    def test_abort(self):
+        client = self.start_streaming()
+        info = self.virsh("domjobinfo", self.guest.name)
+        self.assertRegex(info, r"Operation:\s+Snapshot")
+        self.assertRegex(info, r"Memory processed:\s+[1-9]")
+        self.virsh("domjobabort", self.guest.name)
+        self.assertNotEqual(client.wait(), 0)
+        self.check_undone("s1")
+        self.guest.check()
+
+    def test_daemon_killed(self):
+        client = self.start_streaming()
+        self.daemon.kill()
+        client.wait()
+        self.hold.unlink()
+        self.daemon.start()
+        wait_for(lambda: self.sources() == self.bases(), "the disks are as they were")
+        self.check_undone("s1")
+        self.guest.check()
+        self.create("s1")
+
+    def test_qemu_killed(self):
+        """What the guest wrote behind the instant is merged without it."""
+        client = self.start_streaming()
+        harness.kill_and_wait(harness.qemus_of(self.root)[0])
+        self.assertNotEqual(client.wait(), 0)
+        self.assertEqual(self.guest.state(), "shut off")
+        self.assertEqual(self.sources(), self.bases())
+        self.assertEqual(self.snapshots(), [])
+        self.assertFalse(self.path("s1.mem").exists())
+        self.virsh("start", self.guest.name)
+        wait_for(lambda: self.guest.boots() == 2, "it boots again")
+        wait_for(lambda: re.search(rb"GW disk=/dev/vda base=([1-9]\d+)", self.guest.console_bytes()), "its disk has its counter")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
