@@ -150,8 +150,9 @@ void handle_domain_revert_to_snapshot(struct call *call)
 void handle_domain_snapshot_delete(struct call *call)
 {
 	const rpc_snapshot_flags_args *args = call->args;
-	bool children = args->flags & RPC_SNAPSHOT_DELETE_CHILDREN,
-	     children_only = args->flags & RPC_SNAPSHOT_DELETE_CHILDREN_ONLY;
+	const struct vm_snapshot_delete_options options = {.name = args->snapshot.name,
+		.children = args->flags & RPC_SNAPSHOT_DELETE_CHILDREN,
+		.children_only = args->flags & RPC_SNAPSHOT_DELETE_CHILDREN_ONLY};
 	struct error err = ERROR_INIT;
 	struct vm *vm;
 
@@ -161,10 +162,10 @@ void handle_domain_snapshot_delete(struct call *call)
 		!find_snapshot(call, &args->snapshot, &vm))
 		return;
 	if (!(args->flags & RPC_SNAPSHOT_DELETE_METADATA_ONLY))
-		error_set(&err, ERROR_UNSUPPORTED, "deleting snapshots is not supported yet");
-	else if (vm_snapshot_forget(vm, args->snapshot.name, children, children_only, &err) == 0)
+		call_check(call, vm_snapshot_delete(vm, &options, call_vm_done, call, &err), &err);
+	else if (vm_snapshot_forget(vm, options.name, options.children, options.children_only, &err) == 0)
 		call_ok(call);
-	if (err.code != ERROR_NONE)
+	else
 		call_fail(call, &err);
 }
 

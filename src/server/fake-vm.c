@@ -817,6 +817,12 @@ int vm_snapshot_redefine(
 	return 0;
 }
 
+int vm_snapshot_delete(struct vm *vm, const struct vm_snapshot_delete_options *options, vm_done_fn done,
+	void *userdata, struct error *err)
+{
+	return error_set(err, ERROR_BUSY, "it is only a model of one");
+}
+
 int vm_snapshot_forget(struct vm *vm, const char *name, bool children, bool children_only, struct error *err)
 {
 	struct snapshot *s = snapshot_tree_find(&vm->snapshots, name);

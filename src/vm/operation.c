@@ -19,6 +19,7 @@ static const struct operation_type *const operation_types[] = {
 	&attach_operation_type,
 	&detach_operation_type,
 	&snapshot_operation_type,
+	&snapshot_delete_operation_type,
 };
 
 const struct operation_type *operation_find_type(const char *name)

@@ -84,4 +84,5 @@ extern const struct operation_type save_operation_type, undefine_operation_type;
 extern const struct operation_type revert_operation_type, revert_off_operation_type;
 extern const struct operation_type attach_operation_type, detach_operation_type;
 extern const struct operation_type snapshot_operation_type;
+extern const struct operation_type snapshot_delete_operation_type;
 const struct operation_type *operation_find_type(const char *name);

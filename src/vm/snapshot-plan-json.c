@@ -9,9 +9,18 @@ static int damaged(struct error *err)
 
 static enum disk_format format_get(json *o, const char *key)
 {
-	uint64_t v = json_get_uint(o, key, 0);
+	const char *name = json_get_string(o, key);
 
-	return v < DISK_FORMAT_MAX_ ? (enum disk_format)v : DISK_FORMAT_NONE;
+	for (size_t i = DISK_FORMAT_NONE + 1; i < DISK_FORMAT_MAX_; i++)
+		if (streq(disk_format_name((enum disk_format)i), name))
+			return (enum disk_format)i;
+	return DISK_FORMAT_NONE;
+}
+
+/* NULL leaves the key out. */
+static const char *format_of(enum disk_format format)
+{
+	return format == DISK_FORMAT_NONE ? NULL : disk_format_name(format);
 }
 
 static enum disk_source source_get(json *o, const char *key)
@@ -26,7 +35,7 @@ json *image_links_encode(const struct image_links *links)
 	VEC_FOREACH (link, &links->items)
 		json_object_array_add(array, json_pack("s:target", link.target, "s:image", link.image, "s:on",
 						     link.on, "b:on_block", link.on_type == DISK_SOURCE_BLOCK,
-						     "i:on_format", (int64_t)link.on_format, NULL));
+						     "s:on_format", format_of(link.on_format), NULL));
 	return array;
 }
 
@@ -53,11 +62,11 @@ static json *step_encode(const struct image_step *step)
 	for (size_t i = 0; i < step->between.n; i++)
 		json_object_array_add(between, json_object_new_string(step->between.items[i]));
 	VEC_FOREACH (a, &step->above)
-		json_object_array_add(above, json_pack("s:path", a.path, "i:format", (int64_t)a.format,
+		json_object_array_add(above, json_pack("s:path", a.path, "s:format", format_of(a.format),
 						     "b:present", a.present, NULL));
 	return json_pack("s:target", step->target, "s:image", step->image, "b:block",
-		step->type == DISK_SOURCE_BLOCK, "i:format", (int64_t)step->format, "s:on", step->on,
-		"b:on_block", step->on_type == DISK_SOURCE_BLOCK, "i:on_format", (int64_t)step->on_format,
+		step->type == DISK_SOURCE_BLOCK, "s:format", format_of(step->format), "s:on", step->on,
+		"b:on_block", step->on_type == DISK_SOURCE_BLOCK, "s:on_format", format_of(step->on_format),
 		"o:between", between, "o:above", above, "b:present", step->present, "b:top", step->top, NULL);
 }
 

@@ -6,6 +6,8 @@
  *	snapshot-redefine.c, snapshot-metadata.c  metadata alone comes and goes
  *	snapshot-verb.c    what is asked of a new one, made exact       snapshot-create.c  the job
  *	snapshot-revert.c  back to one of them                          snapshot-delete.c  one or more of them away
+ *	snapshot-graph.c, snapshot-plan.c  whose images stand on whose, and what becomes of them when snapshots go
+ *	snapshot-images.c, snapshot-merge.c  looking at images, and making one of several
  *
  * A file that holds a snapshot's disk is ground for others: nobody writes to it, and it goes when the last who stands on it is gone.
  */
@@ -35,8 +37,13 @@ int vm_snapshot_revert(struct vm *vm, const struct vm_snapshot_revert_options *o
 
 struct vm_snapshot_delete_options {
 	const char *name;
-	bool children, children_only, metadata_only;
+	bool children, children_only; /* all below it too, or those only */
 };
+/*
+ * With what they hold: images are merged or go, and the VM and all other snapshots read what they read (snapshot-plan.h). Refused, before
+ * anything changes, when an image cannot be had or a block job is at work. What goes cannot be gone back to once the merging has begun, even when it
+ * fails then: it can be deleted again.
+ */
 int vm_snapshot_delete(struct vm *vm, const struct vm_snapshot_delete_options *options, vm_done_fn done,
 	void *userdata, struct error *err);
 

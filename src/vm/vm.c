@@ -61,6 +61,7 @@ static const struct {
 	[VERB_SNAPSHOT_METADATA] = {"describe snapshots of",
 		IN_ACTIVE | IN(VM_OFF) | IN(VM_STARTING) | IN(VM_STOPPING), false},
 	[VERB_REVERT] = {"revert", IN_ACTIVE | IN(VM_OFF), false},
+	[VERB_SNAPSHOT_DELETE] = {"delete snapshots of", IN(VM_OFF) | IN_ACTIVE, false},
 };
 static_assert(ARRAY_SIZE(verbs) == VERB_MAX_, "every verb has a row");
 

@@ -18,6 +18,7 @@ import harness  # noqa: E402
 import leases  # noqa: E402
 import points  # noqa: E402
 import reverting  # noqa: E402
+import snapshots  # noqa: E402
 
 FORWARD = ("begun", "done")
 BACKWARD = ("undo", "undone")
@@ -524,11 +525,72 @@ class Snapshot(Case):
         self.goes_on()
 
 
+class DeleteSnapshot(Case):
+    """The middle one of three, of a VM that runs. Who is left, and the VM, read what they read before."""
+    deleted = ("s1",)
+
+    def prepare(self):
+        self.disk = snapshots.Disk(self.test, self.guest)
+        for i in range(3):
+            self.disk.write(i, i + 1)
+            self.disk.take(f"s{i}", f"s{i - 1}" if i else None)
+        self.come_up()
+        self.present = self.disk.write(3, 7)
+
+    def come_up(self):
+        self.run_guest()
+
+    def command(self):
+        return ["snapshot-delete", self.guest.name, self.deleted[0]]
+
+    def is_begun(self, name):
+        """From then on it can only be deleted."""
+        return "snapshotDeleteInProgress" in self.virsh("snapshot-dumpxml", self.guest.name, name)
+
+    def check(self):
+        self.disk.refresh()
+        left = [name for name in self.deleted if name in self.disk.seen]
+        begun = [name for name in left if self.is_begun(name)]
+        for name in begun:
+            del self.disk.seen[name]
+        self.disk.check_contents(self.present)
+        if left:
+            self.virsh(*self.command())
+        self.disk.check(self.present)
+        self.test.assertFalse(set(self.deleted) & set(self.disk.seen))
+        if self.is_running():
+            self.goes_on()
+            self.virsh("destroy", self.guest.name)
+        self.disk.delete(*self.disk.seen)
+        self.disk.check(self.present)
+        self.test.assertEqual(os.listdir(self.root / "lib/snapshot"), [])
+        self.boots()
+
+    def check_qemu_killed(self, step, job):
+        self.check()
+
+
+class DeleteSnapshotsOff(DeleteSnapshot):
+    """The current one and its parent, with a branch that stands on what is merged, of a VM that is off."""
+    deleted = ("s1", "s2")
+
+    def come_up(self):
+        self.disk.revert("s0")
+        self.disk.write(5)
+        self.disk.take("s3", "s0")
+        self.disk.write(6)
+        self.disk.revert("s2")
+
+    def command(self):
+        return ["snapshot-delete", self.guest.name, "s1", "--children"]
+
+
 CASES = {"start": [Start], "save": [Save, SaveOver, ManagedSave], "start-managed": [StartManaged], "restore": [Restore], "clone": [Clone],
          "undefine": [Undefine], "define": [Define, Redefine],
          "snapshot-revert": [SnapshotRevert], "snapshot-revert-off": [SnapshotRevertOff],
          "attach-disk": [AttachDisk], "detach-disk": [DetachDisk],
          "snapshot-create": [Snapshot],
+         "snapshot-delete": [DeleteSnapshot, DeleteSnapshotsOff],
          # The daemon dies long after the call was answered, when the guest obeys: test_define.py has its own test of these.
          "shutdown": [],
          # No job with a journal: tests/e2e/test_block_job.py.
