@@ -172,41 +172,35 @@ static int complete(struct vm *vm, struct disk *given, const struct qemu_capabil
 	return 0;
 }
 
-static int plan(
-	struct disk_operation *o, const char *xml, const struct qemu_capabilities *caps, struct error *err)
+static int plan(struct disk_operation *o, const struct disk *disk, const struct qemu_capabilities *caps,
+	struct error *err)
 {
 	struct vm *vm = o->op.vm;
 	_cleanup_domain_ struct domain *d = NULL;
-	const struct disk *added;
-	struct disk *disk;
+	struct disk *added;
 
-	if (disk_parse(xml, 0, "attaching", &disk, err) < 0)
-		return -1;
-	if (!disk_is_hotpluggable(disk)) {
-		error_set(err, ERROR_UNSUPPORTED_CONFIG,
+	if (!disk_is_hotpluggable(disk))
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
 			"disk '%s': a %s on bus '%s' cannot be plugged into a running VM", disk->target,
 			disk_device_name(disk->device), disk_bus_name(disk->bus));
-		disk_free(disk);
+	added = disk_copy(disk);
+	if (complete(vm, added, caps, &d, err) < 0 || check_source(added, err) < 0)
 		return -1;
-	}
-	added = disk;
-	if (complete(vm, disk, caps, &d, err) < 0 || check_source(added, err) < 0)
-		return -1;
+	vm->live->last_node = d->last_node;
 	o->disk = disk_copy(added);
 	if (vm_lease_check_disk(vm, o->disk, err) < 0)
 		return -1;
 	return argv_build_disk(d, added, caps, &o->argv, err);
 }
 
-int attach_begin(struct vm *vm, const char *xml, bool config, const struct qemu_capabilities *caps,
-	vm_done_fn done, void *userdata, struct error *err)
+int attach_begin(struct vm *vm, const struct disk *disk, const char *xml,
+	const struct qemu_capabilities *caps, vm_done_fn done, void *userdata, struct error *err)
 {
 	struct disk_operation *o = disk_operation_new(&attach_operation_type, vm);
 
-	o->config = config;
-	if (config)
-		o->xml = xstrdup(xml);
-	if ((config && definition_check_disk(vm, xml, err) < 0) || plan(o, xml, caps, err) < 0) {
+	o->config = xml;
+	o->xml = xstrdup(xml);
+	if ((xml && definition_check_disk(vm, xml, err) < 0) || plan(o, disk, caps, err) < 0) {
 		operation_free(&o->op);
 		return -1;
 	}

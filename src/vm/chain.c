@@ -213,6 +213,20 @@ int chain_look_work(struct buf *result, void *domain, struct error *err)
 	return 0;
 }
 
+int chain_look_start(sd_event *loop, struct domain *d, process_worked_fn worked, void *userdata,
+	struct process **ret, struct error *err)
+{
+	struct process_options options = {.stdin_fd = -1,
+		.stdout_fd = -1,
+		.stderr_fd = -1,
+		.dies_with_daemon = true,
+		.work = chain_look_work,
+		.work_userdata = d,
+		.worked = worked};
+
+	return process_start(loop, &options, NULL, userdata, ret, err);
+}
+
 int chain_take(struct domain *d, const char *result, size_t len, struct error *err)
 {
 	_cleanup_json_ json *o = NULL;

@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "disk.h"
+#include "process.h"
 #include "vm-internal.h"
 
 /*
@@ -22,7 +23,10 @@ bool chain_is_asked(struct domain *d);
 /* For the next QEMU: what headers have said, and all numbers. What a user has written stays. */
 void chain_forget(struct domain *d);
 
-/* A process_work_fn of a child that looks: userdata is the domain. chain_take puts what it found into the parent's domain. */
+/* chain_look in a child, which disk_check_end ends; chain_take puts the result that `worked` gets into the parent's domain. */
+int chain_look_start(sd_event *loop, struct domain *d, process_worked_fn worked, void *userdata,
+	struct process **ret, struct error *err);
+/* The child's work; `domain` is a struct domain. */
 int chain_look_work(struct buf *result, void *domain, struct error *err);
 int chain_take(struct domain *d, const char *result, size_t len, struct error *err);
 

@@ -56,8 +56,9 @@ bool disk_is_hotpluggable(const struct disk *disk);
 
 /* ---- attach.c, detach.c: for plug.c, once `caps` of the live emulator are known; as vm_attach_device ---- */
 
-int attach_begin(struct vm *vm, const char *xml, bool config, const struct qemu_capabilities *caps,
-	vm_done_fn done, void *userdata, struct error *err);
+/* The chain of `disk` is known. `xml`: for the persistent definition; NULL: it stays. */
+int attach_begin(struct vm *vm, const struct disk *disk, const char *xml,
+	const struct qemu_capabilities *caps, vm_done_fn done, void *userdata, struct error *err);
 int detach_begin(
 	struct vm *vm, const char *target, bool config, vm_done_fn done, void *userdata, struct error *err);
 

@@ -160,16 +160,10 @@ static void chains_looked(
 static enum step_result look_at_chains(struct start_operation *start, struct error *err)
 {
 	struct vm *vm = start->op.vm;
-	struct process_options options = {.stdin_fd = -1,
-		.stdout_fd = -1,
-		.stderr_fd = -1,
-		.dies_with_daemon = true,
-		.work = chain_look_work,
-		.work_userdata = vm->live,
-		.worked = chains_looked};
 
-	return process_start(vm->registry->loop, &options, NULL, start, &start->looker, err) < 0 ? STEP_FAILED
-												 : STEP_WAIT;
+	return chain_look_start(vm->registry->loop, vm->live, chains_looked, start, &start->looker, err) < 0
+		       ? STEP_FAILED
+		       : STEP_WAIT;
 }
 
 enum step_result launch_prepare(struct job *job, void *context, struct error *err)

@@ -3,7 +3,9 @@
  * Attaching and detaching a device: what is asked, of which definition, and the persistent one, which is a file. What a running
  * QEMU must do is in attach.c and detach.c.
  */
+#include "chain.h"
 #include "defaults.h"
+#include "disk-check.h"
 #include "hotplug.h"
 #include "vm-device.h"
 #include "vm-lease-internal.h"
@@ -20,8 +22,8 @@ json *disk_operation_encode(const struct operation *op)
 	const struct disk_operation *o = (const struct disk_operation *)op;
 	_cleanup_free_ char *disk = disk_format(o->disk, DOMAIN_FORMAT_SECURE);
 
-	return json_pack("s:disk", disk, "u:node", (uint64_t)o->disk->node, "b:config", o->config, "s:xml",
-		o->xml, NULL);
+	return json_pack("s:disk", disk, "u:node", (uint64_t)o->disk->node, "b:chain-given",
+		o->disk->backing_given, "b:config", o->config, "s:xml", o->xml, NULL);
 }
 
 int disk_operation_decode(struct operation *op, json *params, struct error *err)
@@ -34,6 +36,7 @@ int disk_operation_decode(struct operation *op, json *params, struct error *err)
 	if (!o->disk->info.alias)
 		return error_set(err, ERROR_DAMAGED, "the job's disk has no alias");
 	o->disk->node = (uint32_t)json_get_uint(params, "node", 0);
+	o->disk->backing_given = json_get_bool(params, "chain-given", false);
 	o->config = json_get_bool(params, "config", false);
 	o->xml = xstrdup(json_get_string(params, "xml"));
 	return 0;
@@ -147,12 +150,14 @@ int definition_remove_disk(struct vm *vm, const char *target, struct error *err)
 	return 0;
 }
 
-/* ---- requests: what the emulator can do is asked first, and the VM looked at again behind it ---- */
+/* ---- requests: what the emulator can do, and what an image stands on, is asked first, and the VM looked at again behind it ---- */
 
 struct plug_request {
 	struct vm *vm;
-	char *xml;    /* attach */
-	char *target; /* detach */
+	char *xml;		/* attach */
+	struct domain *plugged; /* attach: with this disk and nothing else */
+	struct process *looker; /* at its chain */
+	char *target;		/* detach */
 	unsigned affect;
 	vm_done_fn done;
 	void *userdata;
@@ -160,8 +165,10 @@ struct plug_request {
 
 static void request_free(struct plug_request *r)
 {
+	disk_check_end(&r->looker);
 	vm_unref(r->vm);
 	free(r->xml);
+	domain_free(r->plugged);
 	free(r->target);
 	free(r);
 }
@@ -208,8 +215,42 @@ static int run_request(const struct plug_request *r, const struct qemu_capabilit
 	if (!(affect & VM_AFFECT_LIVE))
 		return change_definition(r, err) < 0 ? -1 : 1;
 	if (r->xml)
-		return attach_begin(r->vm, r->xml, config, caps, r->done, r->userdata, err);
+		return attach_begin(r->vm, r->plugged->disks.items[0], config ? r->xml : NULL, caps, r->done,
+			r->userdata, err);
 	return detach_begin(r->vm, r->target, config, r->done, r->userdata, err);
+}
+
+static void find_capabilities(struct plug_request *r);
+
+static void end_request(struct plug_request *r, const struct error *err)
+{
+	r->done(r->vm, err, r->userdata);
+	request_free(r);
+}
+
+/* Storage may not answer: meanwhile the VM is free for others, so all is asked again. */
+static void looked(struct process *p, const struct error *err, const char *result, size_t len, void *userdata)
+{
+	struct plug_request *r = userdata;
+	struct error failure = ERROR_INIT;
+
+	if (err)
+		failure = *err;
+	else
+		chain_take(r->plugged, result, len, &failure);
+	process_free(TAKE_PTR(r->looker));
+	if (failure.code == ERROR_NONE)
+		find_capabilities(r);
+	else
+		end_request(r, &failure);
+}
+
+static bool needs_look(const struct plug_request *r)
+{
+	unsigned affect = r->affect;
+
+	return r->plugged && vm_resolve_affect(r->vm, &affect, NULL) == 0 && (affect & VM_AFFECT_LIVE) &&
+	       chain_is_asked(r->plugged);
 }
 
 static void probed(const struct qemu_capabilities *caps, const struct error *err, void *userdata)
@@ -218,31 +259,40 @@ static void probed(const struct qemu_capabilities *caps, const struct error *err
 	struct error failure = ERROR_INIT;
 	int result;
 
-	if (caps) {
-		result = run_request(r, caps, &failure);
+	if (!caps) {
+		end_request(r, err);
+	} else if (needs_look(r)) {
+		if (chain_look_start(r->vm->registry->loop, r->plugged, looked, r, &r->looker, &failure) < 0)
+			end_request(r, &failure);
 	} else {
-		failure = *err;
-		result = -1;
+		result = run_request(r, caps, &failure);
+		if (result == 0)
+			request_free(r);
+		else
+			end_request(r, result < 0 ? &failure : NULL);
 	}
-	if (result != 0)
-		r->done(r->vm, result < 0 ? &failure : NULL, r->userdata);
-	request_free(r);
+}
+
+static void find_capabilities(struct plug_request *r)
+{
+	struct vm *vm = r->vm;
+	const struct domain *d = vm->live && r->affect != VM_AFFECT_CONFIG ? vm->live : vm->persistent;
+	const char *emulator = d ? d->emulator : NULL;
+
+	capability_cache_find(vm->registry->capabilities,
+		emulator ? emulator : vm->registry->settings.default_emulator, probed, r);
 }
 
 /* Takes `r`. */
 static int begin_request(struct plug_request *r, struct error *err)
 {
-	struct vm *vm = r->vm;
 	unsigned affect = r->affect;
-	const char *emulator;
 
 	if (check_request(r, &affect, err) < 0) {
 		request_free(r);
 		return -1;
 	}
-	emulator = affect & VM_AFFECT_LIVE ? vm->live->emulator : vm->persistent->emulator;
-	capability_cache_find(vm->registry->capabilities,
-		emulator ? emulator : vm->registry->settings.default_emulator, probed, r);
+	find_capabilities(r);
 	return 0;
 }
 
@@ -257,13 +307,15 @@ static struct plug_request *request_new(struct vm *vm, unsigned affect, vm_done_
 int vm_attach_device(
 	struct vm *vm, const char *xml, unsigned affect, vm_done_fn done, void *userdata, struct error *err)
 {
-	_cleanup_(disk_free_p) struct disk *disk = NULL;
+	struct disk *disk;
 	struct plug_request *r;
 
 	if (disk_parse(xml, 0, "attaching", &disk, err) < 0)
 		return -1;
 	r = request_new(vm, affect, done, userdata);
 	r->xml = xstrdup(xml);
+	r->plugged = domain_new();
+	VEC_ADD(&r->plugged->disks, disk);
 	return begin_request(r, err);
 }
 
