@@ -87,6 +87,7 @@ static void stop_replied(struct qmp *q, json *ret, const struct error *err, void
 {
 	struct snapshot_operation *o = userdata;
 
+	o->capture.stood = clock_now();
 	if (may_continue(o, err))
 		switch_disks(o);
 }
@@ -113,6 +114,7 @@ static void disks_switched(struct qmp *q, json *ret, const struct error *err, vo
 		return;
 	if (c->method == CAPTURE_GATE)
 		gate_open(&c->gate);
+	c->overlaid = clock_now();
 	c->switched = true;
 	snapshot_push_overlays(o, o->op.vm->live);
 	if (!o->has_memory || c->method == CAPTURE_LIVE)
@@ -150,6 +152,24 @@ static void settle(struct snapshot_operation *o)
 		finish(o, NULL);
 }
 
+static double milliseconds(uint64_t from, uint64_t to)
+{
+	return from && to > from ? (double)(to - from) / (double)USEC_PER_MSEC : 0;
+}
+
+static void tell_gap(const struct vm *vm, const struct snapshot_capture *c)
+{
+	uint64_t now = clock_now();
+
+	if (c->stopped)
+		log_write(LOG_LEVEL_INFO, vm->name, "snapshot-create",
+			"the guest stood still for %.1f ms (stopping %.1f, disks %.1f, memory %.1f, going on "
+			"%.1f; %s)",
+			milliseconds(c->stopped, now), milliseconds(c->stopped, c->stood),
+			milliseconds(c->stood, c->overlaid), milliseconds(c->overlaid, c->armed),
+			milliseconds(c->armed, now), method_names[c->method]);
+}
+
 static void resumed(struct vm *vm, const struct error *err, void *userdata)
 {
 	struct snapshot_operation *o = userdata;
@@ -157,10 +177,7 @@ static void resumed(struct vm *vm, const struct error *err, void *userdata)
 
 	if (!may_continue(o, err))
 		return;
-	if (c->stopped)
-		log_write(LOG_LEVEL_INFO, vm->name, "snapshot-create",
-			"the guest stood still for %.1f ms (%s)",
-			(double)(clock_now() - c->stopped) / (double)USEC_PER_MSEC, method_names[c->method]);
+	tell_gap(vm, c);
 	settle(o);
 }
 
@@ -232,6 +249,7 @@ static void memory_begun(struct operation *op)
 	if (!c->active || c->method > CAPTURE_BACKGROUND)
 		return;
 	c->memory_begun = true;
+	c->armed = clock_now();
 	qmp_command(op->vm->qmp, "query-status", NULL, -1, 0, fence_replied, o);
 }
 

@@ -42,7 +42,8 @@ struct snapshot_capture {
 	bool streamed, awaits_stream,
 		syncing; /* the stream is all written; its end, or its syncing, is what the step waits for */
 	struct error failure; /* of a stream that broke while another step was at work */
-	uint64_t stopped;     /* clock_now() */
+	uint64_t stopped, stood, overlaid,
+		armed; /* clock_now() of `stop`, its answer, the transaction's, the first page */
 };
 
 struct snapshot_operation {
