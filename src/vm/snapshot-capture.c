@@ -404,7 +404,7 @@ static void status_replied(struct qmp *q, json *ret, const struct error *err, vo
 	if (!may_continue(o, err))
 		return;
 	if (!o->has_memory) {
-		switch_disks(o);
+		(o->pause ? stop_guest : switch_disks)(o);
 		return;
 	}
 	o->was_running = o->op.vm->state == VM_RUNNING;
@@ -417,7 +417,7 @@ enum step_result snapshot_capture(struct job *job, void *context, struct error *
 	struct snapshot_operation *o = context;
 	struct vm *vm = o->op.vm;
 
-	if (o->was_off || (!o->has_memory && o->overlays.n == 0))
+	if (o->was_off || (!o->has_memory && !o->pause && o->overlays.n == 0))
 		return STEP_DONE;
 	if (!vm->qmp || vm->process_ended) {
 		error_set(err, ERROR_OPERATION_FAILED, "QEMU is gone");

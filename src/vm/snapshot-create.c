@@ -279,8 +279,8 @@ static json *encode(const struct operation *op)
 	for (size_t i = 0; i < o->overlays.n; i++)
 		json_object_array_add(overlays, encode_overlay(&o->overlays.items[i]));
 	params = json_pack("s:snapshot", xml, "o:overlays", overlays, "b:has_memory", o->has_memory,
-		"b:was_off", o->was_off, "b:was_running", o->was_running, "b:quiesce", o->quiesce, "b:halt",
-		o->halt, "b:no_metadata", o->no_metadata, NULL);
+		"b:was_off", o->was_off, "b:was_running", o->was_running, "b:quiesce", o->quiesce, "b:pause",
+		o->pause, "b:halt", o->halt, "b:no_metadata", o->no_metadata, NULL);
 	if (o->has_memory)
 		state_stream_encode(&o->stream, params);
 	return params;
@@ -310,6 +310,7 @@ static int decode(struct operation *op, json *params, struct error *err)
 	o->was_off = json_get_bool(params, "was_off", false);
 	o->was_running = json_get_bool(params, "was_running", false);
 	o->quiesce = json_get_bool(params, "quiesce", false);
+	o->pause = json_get_bool(params, "pause", false);
 	o->halt = json_get_bool(params, "halt", false);
 	o->no_metadata = json_get_bool(params, "no_metadata", false);
 	return o->has_memory ? state_stream_decode(&o->stream, params, err) : 0;

@@ -289,7 +289,7 @@ enum step_result snapshot_release(struct job *job, void *context, struct error *
 	struct vm *vm = o->op.vm;
 	struct error ignored = ERROR_INIT;
 
-	if (o->was_off || (!o->has_memory && o->overlays.n == 0))
+	if (o->was_off || (!o->has_memory && !o->pause && o->overlays.n == 0))
 		return STEP_DONE;
 	o->capture.active = false;
 	transfer_free(o->stream.transfer);

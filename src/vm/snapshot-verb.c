@@ -11,6 +11,7 @@
 #include "monitor.h"
 #include "overlay.h"
 #include "snapshot-create.h"
+#include "snapshot-hook.h"
 #include "snapshot-internal.h"
 
 /* ---- where it goes ---- */
@@ -342,6 +343,8 @@ int snapshot_plan(struct snapshot_operation *o, const struct vm_snapshot_create_
 	o->was_running = vm->state == VM_RUNNING;
 	o->quiesce = options->quiesce;
 	o->halt = options->halt && vm->live;
+	/* The user takes those while the guest stands still, and resumes it. */
+	o->pause = o->was_running && snapshot_is_manual(given);
 	o->live = options->live;
 	o->no_metadata = options->no_metadata;
 	add_domains(given, vm);

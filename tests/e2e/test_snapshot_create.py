@@ -172,6 +172,19 @@ class Running(SnapshotTest):
         self.virsh("start", self.guest.name)
         self.guest.wait_count(self.guest.last())
 
+    def test_manual(self):
+        """The guest is left paused, for its user to take what storage holds."""
+        self.running()
+        for name, memory, disks in (("m1", True, ["hda,snapshot=manual"]), ("m2", False, ["hda,snapshot=manual", "vdb,snapshot=manual"])):
+            before = self.sources()
+            options = [] if memory else ["--disk-only"]
+            self.create(name, *options, *(word for disk in disks for word in ("--diskspec", disk)), memory=memory)
+            self.assertEqual(self.guest.state(), "paused")
+            self.assertEqual(self.sources(), {**before, **({"vdb": self.overlays("m1")["vdb"]} if memory else {})})
+            last = self.guest.wait_still()
+            self.virsh("resume", self.guest.name)
+            self.guest.wait_count(last + 20)
+
     def test_refused(self):
         self.running()
         taken = self.path("taken")
