@@ -387,7 +387,7 @@ static void qemu_gone(struct operation *op)
 /* The best that is possible with this QEMU; what it refuses by itself is found out by asking it. */
 static enum capture_method choose_method(const struct snapshot_operation *o)
 {
-	if (!stays_paused(o))
+	if (!stays_paused(o) || (o->was_running && has_set_active(o->op.vm)))
 		return CAPTURE_GATE;
 	/* Before version 10 QEMU lets the guest run behind a background snapshot, whatever it did before. */
 	if (has_set_active(o->op.vm))

@@ -8,6 +8,8 @@
  *	add-nodes      their block nodes in QEMU                               deleted
  *	capture        memory and disks of one instant; the guest runs on      stream ended, overlays merged back, guest let run
  *	take-inside    what goes into qcow2 images                             dropped
+ *	take-storage   manual disks, by the configured program, the guest standing still     its "delete"
+ *	resume         the guest that stood still for it
  *	thaw, stream, note-disks, sync
  *	publish        the memory's image has its name                         removed
  *	record         the metadata is written: the commit point
@@ -31,9 +33,11 @@
 #include "paging.h"
 #include "qemu-img.h"
 #include "quiesce.h"
+#include "snapshot-hook.h"
 #include "snapshot-internal.h"
 #include "snapshot-note.h"
 #include "snapshot-store.h"
+#include "vm-lease-internal.h"
 
 /* ---- before ---- */
 
@@ -118,6 +122,48 @@ static enum step_result take_inside(struct job *job, void *context, struct error
 static enum step_result drop_inside(struct job *job, void *context, struct error *err)
 {
 	return work_inside(context, INTERNAL_DROP, err);
+}
+
+/* ---- what storage keeps ---- */
+
+static void hook_ended(struct vm *vm, const struct error *err, void *userdata)
+{
+	struct snapshot_operation *o = userdata;
+
+	o->storage = NULL;
+	operation_step_done(&o->op, err);
+}
+
+static enum step_result run_hook(
+	struct snapshot_operation *o, enum snapshot_hook_action action, struct error *err)
+{
+	if (!o->hook)
+		return STEP_DONE;
+	if (snapshot_hook_start(o->op.vm, o->hook, action, o->snapshot, o->snapshot->name, hook_ended, o,
+		    &o->storage, err) < 0)
+		return STEP_FAILED;
+	return STEP_WAIT;
+}
+
+static enum step_result take_storage(struct job *job, void *context, struct error *err)
+{
+	return run_hook(context, SNAPSHOT_HOOK_CREATE, err);
+}
+
+static enum step_result drop_storage(struct job *job, void *context, struct error *err)
+{
+	return run_hook(context, SNAPSHOT_HOOK_DELETE, err);
+}
+
+static enum step_result resume(struct job *job, void *context, struct error *err)
+{
+	struct snapshot_operation *o = context;
+	struct vm *vm = o->op.vm;
+
+	if (!o->hook || !o->was_running || o->halt || !vm->qmp || vm->state != VM_PAUSED)
+		return STEP_DONE;
+	vm->resume_reason = RUNNING_UNPAUSED;
+	return vm_run_cpus(vm, operation_vm_done, &o->op, err) < 0 ? STEP_FAILED : STEP_WAIT;
 }
 
 /* ---- the image of the memory ---- */
@@ -218,6 +264,8 @@ static const struct job_step snapshot_steps[] = {
 	{"add-nodes", snapshot_add_nodes, snapshot_delete_nodes},
 	{"capture", snapshot_capture, snapshot_release},
 	{"take-inside", take_inside, drop_inside},
+	{"take-storage", take_storage, drop_storage},
+	{"resume", resume, NULL},
 	{"thaw", thaw, NULL},
 	{"stream", snapshot_stream, NULL},
 	{"note-disks", note_disks, NULL},
@@ -228,7 +276,7 @@ static const struct job_step snapshot_steps[] = {
 	{"finish", finish, NULL},
 };
 
-enum { SNAPSHOT_COMMIT = 11 };
+enum { SNAPSHOT_COMMIT = 13 };
 
 static void cancel(struct job *job, void *context)
 {
@@ -278,9 +326,9 @@ static json *encode(const struct operation *op)
 
 	for (size_t i = 0; i < o->overlays.n; i++)
 		json_object_array_add(overlays, encode_overlay(&o->overlays.items[i]));
-	params = json_pack("s:snapshot", xml, "o:overlays", overlays, "b:has_memory", o->has_memory,
-		"b:was_off", o->was_off, "b:was_running", o->was_running, "b:quiesce", o->quiesce, "b:pause",
-		o->pause, "b:halt", o->halt, "b:no_metadata", o->no_metadata, NULL);
+	params = json_pack("s:snapshot", xml, "s:hook", o->hook, "o:overlays", overlays, "b:has_memory",
+		o->has_memory, "b:was_off", o->was_off, "b:was_running", o->was_running, "b:quiesce",
+		o->quiesce, "b:pause", o->pause, "b:halt", o->halt, "b:no_metadata", o->no_metadata, NULL);
 	if (o->has_memory)
 		state_stream_encode(&o->stream, params);
 	return params;
@@ -306,6 +354,7 @@ static int decode(struct operation *op, json *params, struct error *err)
 			return error_set(err, ERROR_DAMAGED, "the journal names no disk of the snapshot");
 	}
 	o->made = true;
+	o->hook = xstrdup(json_get_string(params, "hook"));
 	o->has_memory = json_get_bool(params, "has_memory", false);
 	o->was_off = json_get_bool(params, "was_off", false);
 	o->was_running = json_get_bool(params, "was_running", false);
@@ -331,6 +380,8 @@ static void release(struct operation *op)
 	if (o->awaits_memory && op->vm->paging)
 		paging_forget_waiter(op->vm->paging, o);
 	internal_forget(o->inside);
+	snapshot_hook_free(o->storage);
+	free(o->hook);
 	disk_check_end(&o->maker);
 	qemu_img_free(o->img);
 	sd_event_source_disable_unref(o->timer);

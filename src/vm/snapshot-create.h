@@ -12,6 +12,7 @@
 
 struct internal_work;
 struct qemu_img;
+struct snapshot_hook;
 
 /* A disk's new top image. The file below is the snapshot's from then on. */
 struct snapshot_overlay {
@@ -61,6 +62,8 @@ struct snapshot_operation {
 	bool made;	       /* the overlays' files are there, or may be */
 	struct process *maker; /* makes them */
 	struct internal_work *inside;
+	char *hook; /* the program that takes manual disks; NULL: their user does */
+	struct snapshot_hook *storage;
 	struct domain *frozen; /* the machine with the disks whose images are the snapshot's */
 	struct qemu_img *img;
 	size_t at;  /* in undoing: the overlay at hand */

@@ -343,8 +343,10 @@ int snapshot_plan(struct snapshot_operation *o, const struct vm_snapshot_create_
 	o->was_running = vm->state == VM_RUNNING;
 	o->quiesce = options->quiesce;
 	o->halt = options->halt && vm->live;
-	/* The user takes those while the guest stands still, and resumes it. */
+	/* They are taken while the guest stands still: by a program, or by their user, who resumes it. */
 	o->pause = o->was_running && snapshot_is_manual(given);
+	if (snapshot_is_manual(given))
+		o->hook = xstrdup(options->hook ? options->hook : vm->registry->settings.snapshot_hook);
 	o->live = options->live;
 	o->no_metadata = options->no_metadata;
 	add_domains(given, vm);

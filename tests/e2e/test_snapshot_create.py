@@ -208,6 +208,32 @@ class Running(SnapshotTest):
         self.guest.wait_count(self.guest.last() + 20)
 
 
+class Hook(SnapshotTest):
+    """A program that takes storage snapshots: one that notes what it was asked, and fails for the name "bad"."""
+
+    @property
+    def config(self):
+        hook = self.root / "hook"
+        hook.write_text(f"""#!/bin/sh
+echo "$*" >>{self.root}/asked
+test "$3" != bad || test "$1" = delete\n""")
+        hook.chmod(0o755)
+        return f'snapshot_hook = "{hook}"\n'
+
+    def test_hook(self):
+        self.running()
+        self.create("h1", "--diskspec", "hda,snapshot=manual", "--diskspec", "vdb,snapshot=no")
+        self.assertEqual(self.guest.state(), "running")
+        asked = self.path("asked")
+        self.assertEqual(asked.read_text(), f"create {self.guest.name} h1 hda={self.guest.disk}\n")
+        self.virsh.fails("snapshot-create-as", self.guest.name, "bad", "--disk-only", "--diskspec", "hda,snapshot=manual")
+        self.assertEqual([line.split()[0] for line in asked.read_text().splitlines()], ["create", "create", "delete"])
+        self.assertEqual(self.snapshots(), ["h1"])
+        self.assertEqual(self.sources(), self.bases())
+        self.guest.wait_state("running")
+        self.guest.wait_count(self.guest.last() + 20)
+
+
 class Paused(SnapshotTest):
     def test_everything_works_afterwards(self):
         """A paused VM stays what it was: saved, photographed again and saved for good, without being resumed."""
