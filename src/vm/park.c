@@ -447,6 +447,8 @@ static void disks_are_back(struct qmp *q, json *ret, const struct error *err, vo
 
 static enum step_result take_disks(struct operation *op)
 {
+	if (!knows_set_active(op->vm))
+		return STEP_DONE;
 	qmp_command(op->vm->qmp, "blockdev-set-active", set_active(true), -1, 0, disks_are_back, op);
 	return STEP_WAIT;
 }
@@ -460,8 +462,8 @@ static void leases_taken(struct vm *vm, const char *state, const struct error *e
 		error_set(&gone, ERROR_OPERATION_FAILED, "QEMU is gone");
 	if (err || !vm->qmp)
 		operation_step_done(op, err ? err : &gone);
-	else
-		take_disks(op);
+	else if (take_disks(op) == STEP_DONE)
+		operation_step_done(op, NULL);
 }
 
 /* Nobody but the QEMU in its place can have had them, where that had them: their version is another one since. */
@@ -600,6 +602,8 @@ static int adopt(struct registry *r, const char *directory, struct error *err)
 	if (vm->qmp)
 		qmp_set_owner(vm->qmp, &parked_ops, p);
 	exchange(vm, p);
+	/* The other one is looked for next. */
+	vm->process_ended = vm->monitor_ended = false;
 	return 0;
 }
 
