@@ -300,6 +300,10 @@ static int check(const struct vm *vm, const struct snapshot *s,
 	if (vm->state != VM_OFF && vm->live->tpm && (is_live(s) || options->running || options->paused))
 		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
 			"a running VM with a TPM cannot be reverted: destroy it first");
+	/* The guest of now would find them reset if it had to go on. */
+	if (vm->state != VM_OFF && options->reset_nvram)
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+			"firmware variables of a running VM cannot be reset: destroy it first");
 	return 0;
 }
 
