@@ -163,6 +163,19 @@ class Revert(harness.DaemonTest):
         self.assertEqual(os.listdir(self.root / "run/vm"), [])
         destroy.communicate()
 
+    def test_of_one_taken_while_it_ran(self):
+        s = self.snapshots
+        s.boot()
+        self.virsh("snapshot-create-as", s.name, "one", "--memspec", f"file={self.root}/one.memory", "--diskspec",
+                   "vda,snapshot=external")
+        taken = self.guest.last()
+        harness.wait_for(lambda: self.guest.last() > taken + 5, "it goes on")
+        for _ in range(2):
+            s.revert("one")
+            harness.wait_for(lambda: len(s.runs()) == 2 and len(s.runs()[1]) > 5, "it goes on where it was taken")
+            self.assertLessEqual(s.runs()[1][0], taken)
+            s.is_good()
+
     def test_off(self):
         """Of a VM that was off: it is off again, or boots, from an overlay."""
         s = self.snapshots
