@@ -14,6 +14,7 @@
 struct preparation {
 	struct vm *vm; /* a reference */
 	struct strv leaving;
+	struct image_question question;
 	char *before; /* what was known when it began */
 	struct image_plan plan;
 	struct process *looker;
@@ -25,6 +26,7 @@ struct preparation {
 static void preparation_free(struct preparation *p)
 {
 	strv_fini(&p->leaving);
+	image_links_fini(&p->question.remembered);
 	free(p->before);
 	image_plan_fini(&p->plan);
 	process_free(p->looker);
@@ -165,20 +167,16 @@ static int check_notes(struct preparation *p, struct error *err)
 
 static int make_plan(struct preparation *p, const struct image_look *look, struct error *err)
 {
-	struct image_links remembered = {0};
 	const struct image_graph_input input = {.tree = &p->vm->snapshots,
 		.leaving = &p->leaving,
 		.live = vm_is_active(p->vm) ? p->vm->live : NULL,
 		.persistent = p->vm->persistent,
 		.looked = &look->links,
-		.remembered = &remembered,
+		.remembered = &p->question.remembered,
 		.foreign = &look->foreign};
-	int r = image_links_read(p->vm, &remembered, err);
 
-	if (r == 0)
-		image_plan_make(&input, &p->plan);
-	image_links_fini(&remembered);
-	return r < 0 ? -1 : check_saved(p->vm, &p->plan, err);
+	image_plan_make(&input, &p->plan);
+	return check_saved(p->vm, &p->plan, err);
 }
 
 static void looked(
@@ -199,6 +197,22 @@ static void looked(
 		refuse(p, &failure);
 }
 
+static int start_look(struct preparation *p, struct error *err)
+{
+	struct process_options options = {.stdin_fd = -1,
+		.stdout_fd = -1,
+		.stderr_fd = -1,
+		.dies_with_daemon = true,
+		.work = image_look_work,
+		.work_userdata = &p->question,
+		.worked = looked};
+
+	p->question.vm = p->vm;
+	if (image_links_read(p->vm, &p->question.remembered, err) < 0)
+		return -1;
+	return process_start(p->vm->registry->loop, &options, NULL, p, &p->looker, err);
+}
+
 /* Leaves first: what is above goes before what it stands on. */
 static void add_leaving(const struct snapshot_tree *tree, const char *name, bool itself, struct strv *ret)
 {
@@ -214,14 +228,6 @@ int vm_snapshot_delete(struct vm *vm, const struct vm_snapshot_delete_options *o
 	void *userdata, struct error *err)
 {
 	struct preparation *p;
-	struct process_options child = {.stdin_fd = -1,
-		.stdout_fd = -1,
-		.stderr_fd = -1,
-		.dies_with_daemon = true,
-		.work = image_look_work,
-		.work_userdata = vm,
-		.worked = looked};
-
 	if (!snapshot_tree_find(&vm->snapshots, options->name))
 		return error_set(
 			err, ERROR_NO_SNAPSHOT, "no domain snapshot with matching name '%s'", options->name);
@@ -232,8 +238,7 @@ int vm_snapshot_delete(struct vm *vm, const struct vm_snapshot_delete_options *o
 		add_leaving(&vm->snapshots, options->name, !options->children_only, &p->leaving);
 	else
 		strv_add(&p->leaving, options->name);
-	if (check_possible(vm, &p->leaving, err) == 0 &&
-		process_start(vm->registry->loop, &child, NULL, p, &p->looker, err) == 0)
+	if (check_possible(vm, &p->leaving, err) == 0 && start_look(p, err) == 0)
 		return 0;
 	preparation_free(p);
 	return -1;

@@ -142,8 +142,10 @@ static void name_image(struct image_node *node, enum snapshot_location location,
 {
 	if (location == SNAPSHOT_EXTERNAL)
 		node->ground = true;
-	if (!stays)
+	if (!stays) {
+		node->left |= location != SNAPSHOT_EXTERNAL;
 		return;
+	}
 	node->named = true;
 	node->frozen |= location == SNAPSHOT_EXTERNAL;
 	node->pinned |= location == SNAPSHOT_INTERNAL || location == SNAPSHOT_MANUAL;
@@ -206,6 +208,43 @@ static void hold_beneath(struct image_graph *g)
 			g->nodes.items[at].pinned = true;
 }
 
+static bool is_beneath_top(const struct image_graph *g, size_t i)
+{
+	for (size_t top = 0; top < g->nodes.n; top++)
+		for (size_t at = g->nodes.items[top].top ? top : NO_IMAGE, n = 0;
+			at != NO_IMAGE && n < g->nodes.n; at = g->nodes.items[at].on, n++)
+			if (at == i)
+				return true;
+	return false;
+}
+
+/* Does the VM write another image over the same ground? */
+static bool has_sibling(const struct image_graph *g, size_t i)
+{
+	for (size_t at = g->nodes.items[i].on, n = 0; at != NO_IMAGE && n < g->nodes.n;
+		at = g->nodes.items[at].on, n++)
+		if (is_beneath_top(g, at))
+			return true;
+	return false;
+}
+
+/*
+ * An overlay that is there, that no snapshot froze and no definition has: its disk was taken from the VM, and is its user's. Unless a
+ * snapshot that goes named it and the VM writes another image over the same ground: then going back left it.
+ */
+static void keep_detached(struct image_graph *g)
+{
+	for (size_t i = 0; i < g->nodes.n; i++) {
+		struct image_node *node = &g->nodes.items[i];
+
+		if (!node->looked || !node->made || node->ground || node->named)
+			continue;
+		if (node->left && has_sibling(g, i))
+			continue;
+		node->named = node->pinned = true;
+	}
+}
+
 void image_graph_build(const struct image_graph_input *input, struct image_graph *ret)
 {
 	*ret = (struct image_graph){0};
@@ -230,5 +269,6 @@ void image_graph_build(const struct image_graph_input *input, struct image_graph
 			ret->nodes.items[i].made = true;
 	for (size_t i = 0; input->foreign && i < ret->nodes.n; i++)
 		ret->nodes.items[i].foreign = strv_contains(input->foreign, ret->nodes.items[i].path);
+	keep_detached(ret);
 	hold_beneath(ret);
 }

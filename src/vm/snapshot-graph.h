@@ -41,11 +41,12 @@ struct image_node {
 	bool made;		 /* by a snapshot or by going back to one, so that it may go */
 	bool ground;  /* a snapshot froze it once, so that it may be written when nobody needs it as it is */
 	bool frozen;  /* by a snapshot that stays */
+	bool left;    /* named by a snapshot that goes and did not freeze it */
 	bool named;   /* by a snapshot that stays, or by a definition */
 	bool top;     /* the VM writes it, or will */
 	bool present; /* a part of what the running VM has open */
-	bool pinned;  /* has states inside that stay: may not become a part of another */
-	bool held;    /* so may nothing beneath it: a storage snapshot has its file */
+	bool pinned; /* has states inside that stay, or is a detached disk: may not become a part of another */
+	bool held;   /* so may nothing beneath it: a storage snapshot has its file */
 	bool foreign; /* other VMs use it: may neither be written nor go */
 	bool gone;    /* has become a part of another, in a plan */
 };

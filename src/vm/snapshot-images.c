@@ -33,6 +33,7 @@ struct known_image {
 
 struct look {
 	struct vm *vm;
+	const struct image_links *remembered;
 	VEC(struct known_image) known;
 	struct image_look found;
 };
@@ -96,6 +97,10 @@ static int know_definition(struct look *l, const struct domain *d, struct error 
 
 static int know_all(struct look *l, struct error *err)
 {
+	VEC_FOREACH (link, &l->remembered->items) {
+		if (know(l, link.image, false, err) < 0 || know(l, link.on, false, err) < 0)
+			return -1;
+	}
 	if (know_definition(l, l->vm->live, err) < 0 || know_definition(l, l->vm->persistent, err) < 0)
 		return -1;
 	VEC_FOREACH (s, &l->vm->snapshots.all) {
@@ -108,6 +113,10 @@ static int know_all(struct look *l, struct error *err)
 			return error_prefix(err, "snapshot %s", s->name);
 		}
 		VEC_FOREACH (own, &s->disks) {
+			if (own.source && know(l, own.source, false, err) < 0)
+				return error_prefix(err, "snapshot %s", s->name);
+		}
+		VEC_FOREACH (own, &s->revert_disks) {
 			if (own.source && know(l, own.source, false, err) < 0)
 				return error_prefix(err, "snapshot %s", s->name);
 		}
@@ -186,6 +195,33 @@ static int look_at_definition(struct look *l, const struct domain *d, bool runni
 	return 0;
 }
 
+/* What was made for it; it may be gone, or another file. */
+static void look_at_overlays(struct look *l, const struct snapshot_disk *overlays, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct disk disk = {.target = overlays[i].target,
+			.source = overlays[i].source,
+			.source_type = overlays[i].source_type,
+			.format = overlays[i].format == DISK_FORMAT_NONE ? DISK_FORMAT_QCOW2
+									 : overlays[i].format,
+			.device = DISK_DISK};
+		struct error ignored = ERROR_INIT;
+
+		if (overlays[i].location == SNAPSHOT_EXTERNAL)
+			look_at_disk(l, &disk, false, &ignored);
+	}
+}
+
+static void look_at_remembered(struct look *l)
+{
+	VEC_FOREACH (link, &l->remembered->items) {
+		const struct snapshot_disk overlay = {
+			.target = link.target, .location = SNAPSHOT_EXTERNAL, .source = link.image};
+
+		look_at_overlays(l, &overlay, 1);
+	}
+}
+
 static int look_at_snapshots(struct look *l, struct error *err)
 {
 	VEC_FOREACH (s, &l->vm->snapshots.all) {
@@ -198,6 +234,8 @@ static int look_at_snapshots(struct look *l, struct error *err)
 				return error_prefix(err, "snapshot %s", s->name);
 			}
 		}
+		look_at_overlays(l, s->disks.items, s->disks.n);
+		look_at_overlays(l, s->revert_disks.items, s->revert_disks.n);
 	}
 	return 0;
 }
@@ -227,9 +265,10 @@ static void look_at_other(struct look *l, const struct domain *d)
 	}
 }
 
-int image_look_work(struct buf *result, void *vm, struct error *err)
+int image_look_work(struct buf *result, void *question, struct error *err)
 {
-	struct look l = {.vm = vm};
+	const struct image_question *q = question;
+	struct look l = {.vm = q->vm, .remembered = &q->remembered};
 	json *foreign;
 	_cleanup_json_ json *o = NULL;
 	_cleanup_free_ char *text = NULL;
@@ -237,6 +276,7 @@ int image_look_work(struct buf *result, void *vm, struct error *err)
 	if (know_all(&l, err) < 0 || look_at_definition(&l, l.vm->persistent, false, err) < 0 ||
 		look_at_definition(&l, l.vm->live, true, err) < 0 || look_at_snapshots(&l, err) < 0)
 		return -1;
+	look_at_remembered(&l);
 	/* Images beneath all snapshots have a name now, too. */
 	VEC_FOREACH (link, &l.found.links.items)
 		know(&l, link.image, false, NULL);

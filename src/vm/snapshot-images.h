@@ -7,17 +7,23 @@
 #include "vm-internal.h"
 
 struct image_look {
-	struct image_links links; /* of every image that the VM or a snapshot needs: what its header says */
-	struct strv foreign;	  /* those of them that other VMs use */
+	struct image_links
+		links; /* of every image that the VM or a snapshot needs, or made: what its header says */
+	struct strv foreign; /* those of them that other VMs use */
 };
 
 void image_look_fini(struct image_look *l);
 
+struct image_question {
+	struct vm *vm;		       /* borrowed */
+	struct image_links remembered; /* image_links_read */
+};
+
 /*
- * A process_work_fn: userdata is the VM. ERROR_OPERATION_FAILED names an image that is missing or no image, that has two names, or that a running VM
+ * A process_work_fn: userdata is a struct image_question. ERROR_OPERATION_FAILED names an image that is missing or no image, that has two names, or that a running VM
  * should have and the headers do not know.
  */
-int image_look_work(struct buf *result, void *vm, struct error *err);
+int image_look_work(struct buf *result, void *question, struct error *err);
 int image_look_take(struct image_look *ret, const char *result, size_t len, struct error *err);
 
 /* lib/snapshot/NAME/images.json (docs/formats/snapshot-images.md); none is empty. */

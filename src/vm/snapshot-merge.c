@@ -75,10 +75,12 @@ static int unlink_work(struct buf *result, void *userdata, struct error *err)
 {
 	const struct image_step *step = userdata;
 
+	if (unlink_image(step->image, err) < 0)
+		return -1;
 	for (size_t i = step->between.n; i-- > 0;)
 		if (unlink_image(step->between.items[i], err) < 0)
 			return -1;
-	return unlink_image(step->image, err);
+	return 0;
 }
 
 static int start_child(struct snapshot_merge *m, int (*work)(struct buf *, void *, struct error *),
@@ -121,8 +123,11 @@ static bool is_named_by_snapshots(const struct snapshot_tree *tree, const struct
 	return false;
 }
 
+/* What only other images name, as an image that was frozen by a snapshot that is gone, is merged again until it goes: the uppermost first. */
 bool snapshot_merge_is_recorded(const struct vm *vm, const struct image_step *step)
 {
+	if (!step->named)
+		return access(step->image, F_OK) < 0 && errno == ENOENT;
 	return !image_merge_is_named_by(step, vm->live) && !image_merge_is_named_by(step, vm->persistent) &&
 	       !is_named_by_snapshots(&vm->snapshots, step);
 }

@@ -67,7 +67,8 @@ static json *step_encode(const struct image_step *step)
 	return json_pack("s:target", step->target, "s:image", step->image, "b:block",
 		step->type == DISK_SOURCE_BLOCK, "s:format", format_of(step->format), "s:on", step->on,
 		"b:on_block", step->on_type == DISK_SOURCE_BLOCK, "s:on_format", format_of(step->on_format),
-		"o:between", between, "o:above", above, "b:present", step->present, "b:top", step->top, NULL);
+		"o:between", between, "o:above", above, "b:present", step->present, "b:top", step->top,
+		"b:named", step->named, NULL);
 }
 
 static int step_decode(json *o, struct image_step *ret, struct error *err)
@@ -80,7 +81,8 @@ static int step_decode(json *o, struct image_step *ret, struct error *err)
 		.on_type = source_get(o, "on_block"),
 		.on_format = format_get(o, "on_format"),
 		.present = json_get_bool(o, "present", false),
-		.top = json_get_bool(o, "top", false)};
+		.top = json_get_bool(o, "top", false),
+		.named = json_get_bool(o, "named", false)};
 	JSON_FOREACH (item, json_get(o, "between")) {
 		if (!json_object_is_type(item, json_type_string))
 			return damaged(err);

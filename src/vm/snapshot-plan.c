@@ -76,7 +76,18 @@ static bool is_lowest(const struct image_graph *g, const bool *needed, size_t i)
 	return on == NO_IMAGE || find_mergeable(g, needed, on, on) != i;
 }
 
-static void merge_into(struct image_graph *g, const bool *needed, size_t ground, struct image_plan *plan)
+static bool is_named(const struct image_graph_input *input, const struct image_step *merge)
+{
+	VEC_FOREACH (s, &input->tree->all) {
+		if (image_merge_is_named_by(merge, s->domain) || image_merge_is_named_by(merge, s->inactive))
+			return true;
+	}
+	return image_merge_is_named_by(merge, input->live) ||
+	       image_merge_is_named_by(merge, input->persistent);
+}
+
+static void merge_into(struct image_graph *g, const bool *needed, size_t ground,
+	const struct image_graph_input *input, struct image_plan *plan)
 {
 	struct image_step step = {0};
 	VEC(size_t) run = {0};
@@ -103,6 +114,7 @@ static void merge_into(struct image_graph *g, const bool *needed, size_t ground,
 			strv_add(&step.between, g->nodes.items[run.items[i]].path);
 		unite(g, ground, run.items[i]);
 	}
+	step.named = is_named(input, &step);
 	VEC_ADD(&plan->merges, step);
 	VEC_FREE(&run);
 }
@@ -113,7 +125,8 @@ static void remove_unneeded(struct image_graph *g, const bool *needed, struct im
 		struct image_node *node = &g->nodes.items[i];
 		struct image_step step = {0};
 
-		if (needed[i] || node->gone || !node->made || node->foreign || node->type != DISK_SOURCE_FILE)
+		if (needed[i] || node->gone || !node->made || (!node->ground && !node->left) ||
+			node->foreign || node->type != DISK_SOURCE_FILE)
 			continue;
 		step.target = xstrdup(node->target);
 		step.image = xstrdup(node->path);
@@ -152,7 +165,7 @@ void image_plan_make(const struct image_graph_input *input, struct image_plan *r
 	remove_unneeded(&g, needed, ret);
 	for (size_t i = 0; i < g.nodes.n; i++)
 		if (needed[i] && is_lowest(&g, needed, i))
-			merge_into(&g, needed, i, ret);
+			merge_into(&g, needed, i, input, ret);
 	remember(&g, needed, &ret->remembered);
 	image_graph_fini(&g);
 	free(needed);

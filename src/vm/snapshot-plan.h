@@ -7,8 +7,8 @@
  *	one image stands on it   both become one, in the place of the lower (a run of them at once)
  *	several do               it stays as it is, nobody's, and is remembered until all but one are gone
  *
- * It is neither written nor removed while another VM uses it, and stays as well when the one above has states inside, or is a storage
- * snapshot's.
+ * It is neither written nor removed while another VM uses it, and stays as well when the one above has states inside, is a storage
+ * snapshot's, or was the disk of this VM and is detached.
  */
 #pragma once
 
@@ -34,7 +34,8 @@ struct image_step {
 	struct strv between;	       /* they go too, the lowest first */
 	VEC(struct image_above) above; /* stood on `image`, and will on `on` */
 	bool present;		       /* the running VM has them open: its QEMU does it */
-	bool top;		       /* `image` is what a definition's disk writes */
+	bool named; /* a definition or a snapshot says that a disk consists of one of them */
+	bool top;   /* `image` is what a definition's disk writes */
 };
 
 struct image_plan {

@@ -279,11 +279,17 @@ static void look(struct world *w, const char *path, struct image_links *ret)
 
 static void look_all(struct world *w, struct image_links *ret)
 {
+	VEC_FOREACH (link, &w->remembered.items)
+		look(w, link.image, ret);
 	VEC_FOREACH (disk, &w->domain->disks)
 		look(w, disk->source, ret);
 	VEC_FOREACH (s, &w->tree.all) {
 		VEC_FOREACH (disk, &s->domain->disks)
 			look(w, disk->source, ret);
+		VEC_FOREACH (disk, &s->disks)
+			look(w, disk.source, ret);
+		VEC_FOREACH (disk, &s->revert_disks)
+			look(w, disk.source, ret);
 	}
 }
 
@@ -626,6 +632,34 @@ static void test_not_merged(void)
 	test_kept(SNAPSHOT_EXTERNAL, "/vm/vda.0", 0, "an image that another VM uses does not go");
 }
 
+/* The disk was taken from the VM after the snapshot: its image stays, and what that stands on. */
+static void test_detached(void)
+{
+	struct image_links looked = {0};
+	struct strv leaving = {0};
+	struct image_plan plan;
+	struct world w;
+
+	world_init(&w, 1, false, false);
+	take_external(&w);
+	take_external(&w);
+	look_all(&w, &looked);
+	replace_string(&w.domain->disks.items[0]->source, "/vm/other.img");
+	strv_add(&leaving, "s0");
+	strv_add(&leaving, "s1");
+	image_plan_make(
+		&(struct image_graph_input){
+			.tree = &w.tree, .leaving = &leaving, .persistent = w.domain, .looked = &looked},
+		&plan);
+	is_int(plan.removals.n, 0, "nothing beneath a detached disk goes");
+	is_int(plan.merges.n, 1, "what is between is merged");
+	is_str(plan.merges.items[0].image, "/vm/vda.0", "... and not the disk");
+	image_plan_fini(&plan);
+	image_links_fini(&looked);
+	strv_fini(&leaving);
+	world_fini(&w);
+}
+
 static void test_nothing(void)
 {
 	struct snapshot_tree tree = {0};
@@ -644,6 +678,7 @@ int main(void)
 {
 	test_not_merged();
 	test_nothing();
+	test_detached();
 	for (size_t n = 1; n <= SNAPSHOTS; n++)
 		test_all_orders(n, n % 2);
 	test_random();

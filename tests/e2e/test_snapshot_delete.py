@@ -5,11 +5,16 @@
 The guest is the boot sector, which does not use the disk; it is written by qemu-io, or by QEMU when asked to.
 """
 
+import fcntl
 import itertools
+import os
+import struct
 import unittest
 
 import harness
 import snapshots
+
+F_OFD_SETLK = 37
 
 
 class Delete(harness.DaemonTest):
@@ -163,6 +168,28 @@ class Delete(harness.DaemonTest):
         gone.write_text("precious")
         disk.delete("s1", "s0")
         self.assertEqual(gone.read_text(), "precious")
+
+    def test_in_use(self):
+        """A merge that fails leaves everybody else as they were, and can be done again."""
+        disk, present = self.chain(2)
+        name = disk.guest.name
+        with open(disk.base, "rb") as user:
+            # as a QEMU does that shares its image with readers only
+            fcntl.fcntl(user, F_OFD_SETLK, struct.pack("hhxxxxqqixxxx", fcntl.F_RDLCK, os.SEEK_SET, 201, 1, 0))
+            self.assertIn("lock", self.virsh.fails("snapshot-delete", name, "s0"))
+        self.assertIn("snapshotDeleteInProgress", self.virsh("snapshot-dumpxml", name, "s0"))
+        disk.check(present)
+        disk.delete("s0")
+        disk.check(present)
+
+    def test_detached(self):
+        """A disk that was taken from the VM is its user's, with what it stands on."""
+        disk, present = self.chain(2)
+        top = disk.top
+        disk.guest.define()
+        for snapshot in ("s1", "s0"):
+            self.virsh("snapshot-delete", disk.guest.name, snapshot)
+        self.assertEqual(disk.read(top), present)
 
 
 if __name__ == "__main__":
