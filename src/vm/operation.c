@@ -16,6 +16,7 @@ static const struct operation_type *const operation_types[] = {
 	&undefine_operation_type,
 	&revert_operation_type,
 	&revert_off_operation_type,
+	&revert_stored_off_operation_type,
 	&attach_operation_type,
 	&detach_operation_type,
 	&snapshot_operation_type,

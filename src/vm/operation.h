@@ -82,6 +82,7 @@ extern const struct operation_type start_operation_type, start_managed_operation
 extern const struct operation_type clone_operation_type;
 extern const struct operation_type save_operation_type, undefine_operation_type;
 extern const struct operation_type revert_operation_type, revert_off_operation_type;
+extern const struct operation_type revert_stored_off_operation_type;
 extern const struct operation_type attach_operation_type, detach_operation_type;
 extern const struct operation_type snapshot_operation_type;
 extern const struct operation_type snapshot_delete_operation_type;

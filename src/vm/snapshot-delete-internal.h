@@ -20,6 +20,7 @@ struct delete_operation {
 	size_t at; /* of the merges, or of those leaving */
 	struct snapshot_merge *merge;
 	struct internal_work *internal;
+	struct snapshot_hook *hook;
 	struct snapshot_notes *notes;
 	struct process *child;
 	bool awaits_memory;

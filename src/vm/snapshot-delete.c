@@ -17,6 +17,7 @@
 #include "image-names.h"
 #include "log.h"
 #include "paging.h"
+#include "snapshot-hook.h"
 #include "snapshot-images.h"
 #include "snapshot-internal.h"
 #include "snapshot-merge.h"
@@ -88,8 +89,6 @@ static enum step_result unmark(struct job *job, void *context, struct error *err
 
 /* ---- drop-states ---- */
 
-static void drop_next(struct delete_operation *o);
-
 /* Behind the commit point the next steps run whatever became of this one; they look whether it has. */
 static void step_over(struct delete_operation *o, const struct error *err)
 {
@@ -98,54 +97,62 @@ static void step_over(struct delete_operation *o, const struct error *err)
 	operation_step_done(&o->op, err);
 }
 
+static int drop_next(struct delete_operation *o, struct error *err);
+
 static void dropped(struct vm *vm, const struct error *err, void *userdata)
 {
 	struct delete_operation *o = userdata;
+	struct error failure = ERROR_INIT;
 
 	o->internal = NULL;
-	if (err) {
-		step_over(o, err);
+	o->hook = NULL;
+	if (err)
+		failure = *err;
+	else if (drop_next(o, &failure) > 0)
 		return;
-	}
-	o->at++;
-	drop_next(o);
+	step_over(o, failure.code != ERROR_NONE ? &failure : NULL);
 }
 
-static const struct snapshot *find_internal(struct delete_operation *o)
+static int drop_from_storage(struct delete_operation *o, const struct snapshot *s, struct error *err)
 {
-	for (; o->at < o->leaving.n; o->at++) {
-		const struct snapshot *s = leaving_at(o, o->at);
+	struct vm *vm = o->op.vm;
+	const char *hook = vm->registry->settings.snapshot_hook;
 
-		if (s && snapshot_is_internal(s))
-			return s;
-	}
-	return NULL;
+	if (!hook || !snapshot_is_manual(s))
+		return 0;
+	return snapshot_hook_start(vm, hook, SNAPSHOT_HOOK_DELETE, s, s->name, dropped, o, &o->hook, err) < 0
+		       ? -1
+		       : 1;
 }
 
-static void drop_next(struct delete_operation *o)
+/* Each snapshot is asked for twice: what is inside images, and what the storage keeps. 1: something is at work. */
+static int drop_next(struct delete_operation *o, struct error *err)
 {
-	const struct snapshot *s = find_internal(o);
-	struct error err = ERROR_INIT;
+	int r = 0;
 
-	if (!s)
-		operation_step_done(&o->op, NULL);
-	else if (internal_start(o->op.vm, INTERNAL_DROP, s, dropped, o, &o->internal, &err) < 0)
-		step_over(o, &err);
+	while (r == 0 && o->at < 2 * o->leaving.n) {
+		const struct snapshot *s = leaving_at(o, o->at / 2);
+		bool from_storage = o->at++ % 2;
+
+		if (s && from_storage)
+			r = drop_from_storage(o, s, err);
+		else if (s && snapshot_is_internal(s))
+			r = internal_start(o->op.vm, INTERNAL_DROP, s, dropped, o, &o->internal, err) < 0 ? -1
+													  : 1;
+	}
+	return r;
 }
 
 static enum step_result drop_states(struct job *job, void *context, struct error *err)
 {
 	struct delete_operation *o = context;
-	const struct snapshot *s;
+	int r;
 
 	o->at = 0;
-	s = find_internal(o);
-	if (!s)
-		return STEP_DONE;
-	if (internal_start(o->op.vm, INTERNAL_DROP, s, dropped, o, &o->internal, err) == 0)
-		return STEP_WAIT;
-	o->op.failure = *err;
-	return STEP_FAILED;
+	r = drop_next(o, err);
+	if (r < 0)
+		o->op.failure = *err;
+	return r < 0 ? STEP_FAILED : r > 0 ? STEP_WAIT : STEP_DONE;
 }
 
 /* ---- merge ---- */
@@ -386,6 +393,7 @@ static void release(struct operation *op)
 		paging_forget_waiter(op->vm->paging, o);
 	snapshot_merge_free(o->merge);
 	internal_forget(o->internal);
+	snapshot_hook_free(o->hook);
 	snapshot_notes_free(o->notes);
 	process_free(o->child);
 	strv_fini(&o->leaving);

@@ -32,6 +32,7 @@ static const struct {
 	[INTERNAL_DROP] = {"snapshot-delete", "-d"},
 	[INTERNAL_LOAD] = {"snapshot-load", NULL},
 	[INTERNAL_APPLY] = {NULL, "-a"},
+	[INTERNAL_BRING_BACK] = {NULL, "-a"},
 };
 
 void internal_forget(struct internal_work *w)
@@ -186,14 +187,20 @@ static void start_in_qemu(struct internal_work *w)
 
 static int start_next(struct internal_work *w, struct error *err);
 
+/* "Could not delete snapshot 'a': snapshot not found", "Could not apply snapshot 'a': Failed to load snapshot: No such file or directory" */
+static bool is_no_failure(const struct internal_work *w, const struct error *err)
+{
+	return (w->action == INTERNAL_DROP && strstr(err->message, "snapshot not found")) ||
+	       (w->action == INTERNAL_BRING_BACK && strstr(err->message, "Failed to load snapshot"));
+}
+
 static void image_done(const char *output, const struct error *err, void *userdata)
 {
 	struct internal_work *w = userdata;
 	struct error failure = ERROR_INIT;
 
 	qemu_img_free(TAKE_PTR(w->img));
-	/* "Could not delete snapshot 'a': snapshot not found" */
-	if (err && !(w->action == INTERNAL_DROP && strstr(err->message, "not found"))) {
+	if (err && !is_no_failure(w, err)) {
 		failure = *err;
 		error_prefix(&failure, "image %s", w->images.items[w->at]);
 	} else if (++w->at < w->images.n && start_next(w, &failure) == 0) {
@@ -216,6 +223,19 @@ static int start_next(struct internal_work *w, struct error *err)
 	return r;
 }
 
+static struct internal_work *new_work(
+	struct vm *vm, enum internal_action action, const char *name, vm_done_fn done, void *userdata)
+{
+	struct internal_work *w = NEW(struct internal_work);
+
+	*w = (struct internal_work){.vm = vm_ref(vm),
+		.action = action,
+		.name = xstrdup(name),
+		.done = done,
+		.userdata = userdata};
+	return w;
+}
+
 int internal_start(struct vm *vm, enum internal_action action, const struct snapshot *s, vm_done_fn done,
 	void *userdata, struct internal_work **ret, struct error *err)
 {
@@ -223,12 +243,7 @@ int internal_start(struct vm *vm, enum internal_action action, const struct snap
 
 	if (internal_check(vm, action, s, err) < 0)
 		return -1;
-	w = NEW(struct internal_work);
-	*w = (struct internal_work){.vm = vm_ref(vm),
-		.action = action,
-		.name = xstrdup(s->name),
-		.done = done,
-		.userdata = userdata};
+	w = new_work(vm, action, s->name, done, userdata);
 	if (find_images(vm, s, &w->images, err) < 0)
 		goto fail;
 	if (vm->qmp)
@@ -240,4 +255,20 @@ int internal_start(struct vm *vm, enum internal_action action, const struct snap
 fail:
 	internal_forget(w);
 	return -1;
+}
+
+int internal_start_files(struct vm *vm, enum internal_action action, const char *name,
+	const struct strv *paths, vm_done_fn done, void *userdata, struct internal_work **ret,
+	struct error *err)
+{
+	struct internal_work *w = new_work(vm, action, name, done, userdata);
+
+	for (size_t i = 0; i < paths->n; i++)
+		strv_add(&w->images, paths->items[i]);
+	if (start_next(w, err) < 0) {
+		internal_forget(w);
+		return -1;
+	}
+	*ret = w;
+	return 0;
 }

@@ -6,15 +6,17 @@
 #pragma once
 
 #include "snapshot.h"
+#include "strv.h"
 #include "vm-internal.h"
 
 struct internal_work;
 
 enum internal_action {
-	INTERNAL_TAKE,	/* QEMU stops the guest for as long as it takes */
-	INTERNAL_DROP,	/* what is not there is no error */
-	INTERNAL_LOAD,	/* QEMU: disks and state become what they were; the guest stays stopped */
-	INTERNAL_APPLY, /* a VM that is off: the disks become what they were */
+	INTERNAL_TAKE,	     /* QEMU stops the guest for as long as it takes */
+	INTERNAL_DROP,	     /* what is not there is no error */
+	INTERNAL_LOAD,	     /* QEMU: disks and state become what they were; the guest stays stopped */
+	INTERNAL_APPLY,	     /* a VM that is off: the disks become what they were */
+	INTERNAL_BRING_BACK, /* the same; where it is not there, nothing has changed */
 };
 
 /*
@@ -30,6 +32,11 @@ int internal_check(
  */
 int internal_start(struct vm *vm, enum internal_action action, const struct snapshot *s, vm_done_fn done,
 	void *userdata, struct internal_work **ret, struct error *err);
+
+/* The same in files that no QEMU has open, whatever the VM has. There must be one. */
+int internal_start_files(struct vm *vm, enum internal_action action, const char *name,
+	const struct strv *paths, vm_done_fn done, void *userdata, struct internal_work **ret,
+	struct error *err);
 
 /* Nobody is told any more; QEMU's job goes on, qemu-img ends. Accepts NULL. Not needed once done was called. */
 void internal_forget(struct internal_work *w);

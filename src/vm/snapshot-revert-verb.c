@@ -133,17 +133,31 @@ static int keep_present(const struct vm *vm, struct disk *disk, struct error *er
 	return 0;
 }
 
+/* The file itself becomes what it was: nobody else may stand on it. */
+static int check_file(const struct vm *vm, const struct disk *disk, struct error *err)
+{
+	if (is_frozen(vm, disk->source))
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"disk '%s': an external snapshot stands on %s, and would change with it: delete that "
+			"one first",
+			disk->target, disk->source);
+	return 0;
+}
+
 static int choose_disk(struct revert_operation *revert, const struct snapshot *s, struct disk *disk,
 	bool force, struct error *err)
 {
 	struct domain *d = revert->start.domain;
 	const struct snapshot_disk *taken = snapshot_find_disk(s, disk->target);
 	enum snapshot_location location = taken ? taken->location : SNAPSHOT_NO;
+	bool has_hook = revert->start.op.vm->registry->settings.snapshot_hook;
 
 	if (!disk->source)
 		return 0;
 	if (location == SNAPSHOT_EXTERNAL)
 		return add_external(revert, d, disk, taken, err);
+	if (location == SNAPSHOT_INTERNAL || (location == SNAPSHOT_MANUAL && has_hook))
+		return check_file(revert->start.op.vm, disk, err);
 	if (location == SNAPSHOT_MANUAL && !force && !revert->start.image_path)
 		return error_set(err, ERROR_OPERATION_INVALID,
 			"disk '%s' was stored by hand: bring it back, then revert with --force",
@@ -239,7 +253,7 @@ static int choose_machine(struct revert_operation *revert, const struct snapshot
 	struct vm *vm = revert->start.op.vm;
 	struct domain *d;
 
-	if (snapshot_has_memory(s) && !revert->ends_off && take_image(revert, s, err) < 0)
+	if (s->memory == SNAPSHOT_EXTERNAL && !revert->ends_off && take_image(revert, s, err) < 0)
 		return -1;
 	if (!s->domain && !revert->start.domain && !vm->persistent)
 		return error_set(err, ERROR_OPERATION_INVALID, "nothing is known of the machine it was");
@@ -285,11 +299,13 @@ static int check(const struct vm *vm, const struct snapshot *s,
 			err, ERROR_INVALID_ARGUMENT, "it can be running or paused afterwards, not both");
 	if (!options->force && check_risk(vm, s, err) < 0)
 		return -1;
-	if (snapshot_is_internal(s))
-		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
-			"snapshot '%s' is inside the disks' images: going back to such a one is not "
-			"supported yet",
-			s->name);
+	VEC_FOREACH (disk, &s->disks) {
+		if (disk.delete_begun)
+			return error_set(err, ERROR_OPERATION_INVALID,
+				"snapshot '%s' was just being deleted, and disk '%s' is no longer what it "
+				"was: delete it",
+				s->name, disk.target);
+	}
 	if (is_live(s) && !snapshot_has_memory(s))
 		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
 			"snapshot '%s' is of a running guest, and has no memory", s->name);
@@ -312,7 +328,10 @@ static struct revert_operation *revert_new(
 {
 	bool off = !is_live(s) && !options->running && !options->paused;
 	struct revert_operation *revert =
-		revert_operation_new(off ? &revert_off_operation_type : &revert_operation_type, vm);
+		revert_operation_new(!off		       ? &revert_operation_type
+				     : revert_is_stored(vm, s) ? &revert_stored_off_operation_type
+							       : &revert_off_operation_type,
+			vm);
 	const struct snapshot *current = snapshot_tree_get_current(&vm->snapshots);
 
 	revert->name = xstrdup(s->name);

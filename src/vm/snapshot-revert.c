@@ -201,7 +201,10 @@ static enum step_result check_disks(struct job *job, void *context, struct error
 static enum step_result load(struct job *job, void *context, struct error *err)
 {
 	struct revert_operation *revert = context;
+	const struct snapshot *s = snapshot_tree_find(&revert->start.op.vm->snapshots, revert->name);
 
+	if (s && s->memory == SNAPSHOT_INTERNAL)
+		return revert_load_inside(revert, s, err);
 	return revert->start.image_path ? load_image(job, context, err) : STEP_DONE;
 }
 
@@ -329,6 +332,24 @@ static enum step_result end_qemu(struct job *job, void *context, struct error *e
 	return STEP_WAIT;
 }
 
+/* One that an earlier daemon parked is the VM's again; its disks are others now. */
+static enum step_result end_old(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+	struct vm *vm = revert->start.op.vm;
+
+	tell_defined(revert);
+	vm->stop_as = vm->status = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_FROM_SNAPSHOT};
+	vm->stop_detail = STOPPED_FROM_SNAPSHOT;
+	if (vm->process && !vm->process_ended) {
+		revert->start.op.on_gone = ended;
+		vm_stop_process(vm, SIGKILL, SHUTOFF_FROM_SNAPSHOT, STOPPED_FROM_SNAPSHOT);
+		return STEP_WAIT;
+	}
+	tell_stopped(revert);
+	return vm_end_parked(job, context, err);
+}
+
 /* ---- tidy ---- */
 
 static int remove_obsolete(struct buf *result, void *userdata, struct error *err)
@@ -378,6 +399,8 @@ static const struct job_step revert_steps[] = {
 	{"make-overlays", make_overlays, remove_overlays},
 	{"pause", pause_guest, let_go_on},
 	{"park", vm_park, vm_unpark},
+	{"keep-present", revert_keep_present, revert_bring_back},
+	{"apply-stored", revert_apply_stored, NULL},
 	{"prepare", launch_prepare, unprepare},
 	{"spawn", launch_spawn, unspawn},
 	{"check-disks", check_disks, NULL},
@@ -389,6 +412,7 @@ static const struct job_step revert_steps[] = {
 	{"record", record, unrecord},
 	{"run", run, NULL},
 	{"end-parked", vm_end_parked, NULL},
+	{"forget-present", revert_forget_present, NULL},
 	{"tidy", tidy, NULL},
 };
 
@@ -401,7 +425,21 @@ static const struct job_step revert_off_steps[] = {
 	{"tidy", tidy, NULL},
 };
 
-enum { REVERT_COMMIT = 11, REVERT_OFF_COMMIT = 3 };
+/* What lies inside the files that QEMU has open can only be brought back when it has let go of them. */
+static const struct job_step revert_stored_off_steps[] = {
+	{"make-overlays", make_overlays, remove_overlays},
+	{"pause", pause_guest, let_go_on},
+	{"park", vm_park, vm_unpark},
+	{"keep-present", revert_keep_present, revert_bring_back},
+	{"apply-stored", revert_apply_stored, NULL},
+	{"define", define, undefine},
+	{"record", record, unrecord},
+	{"end-old", end_old, NULL},
+	{"forget-present", revert_forget_present, NULL},
+	{"tidy", tidy, NULL},
+};
+
+enum { REVERT_COMMIT = 13, REVERT_OFF_COMMIT = 3, REVERT_STORED_OFF_COMMIT = 6 };
 
 static void cancel(struct job *job, void *context)
 {
@@ -409,6 +447,8 @@ static void cancel(struct job *job, void *context)
 	struct error err = ERROR_INIT;
 
 	error_set(&err, ERROR_OPERATION_ABORTED, "canceled by client");
+	if (revert_is_working_stored(revert))
+		return; /* half a change of an image is worse than a moment; the engine turns back behind it */
 	if (revert->worker) {
 		disk_check_end(&revert->worker);
 		operation_step_done(&revert->start.op, &err);
@@ -495,6 +535,7 @@ static void release(struct operation *op)
 	if (revert->awaits_memory)
 		paging_forget_waiter(op->vm->paging, revert);
 	disk_check_end(&revert->worker);
+	revert_release_stored(revert);
 	for (size_t i = 0; i < revert->disks.n; i++) {
 		free(revert->disks.items[i].target);
 		free(revert->disks.items[i].base);
@@ -533,5 +574,7 @@ struct revert_operation *revert_operation_new(const struct operation_type *type,
 
 const struct operation_type revert_operation_type =
 	OPERATION("snapshot-revert", "revert", VM_JOB_REVERT, revert_steps, REVERT_COMMIT);
+const struct operation_type revert_stored_off_operation_type = OPERATION("snapshot-revert-stored-off",
+	"revert", VM_JOB_REVERT, revert_stored_off_steps, REVERT_STORED_OFF_COMMIT);
 const struct operation_type revert_off_operation_type =
 	OPERATION("snapshot-revert-off", "revert", VM_JOB_REVERT, revert_off_steps, REVERT_OFF_COMMIT);

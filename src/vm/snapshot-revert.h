@@ -28,6 +28,29 @@ struct revert_operation {
 	struct domain *noted;
 	struct process *worker; /* makes or removes files */
 	bool awaits_memory;	/* of a lazy restore, before it begins */
+
+	/* snapshot-revert-stored.c: what is being done, one after the other */
+	const struct stored_work *works;
+	size_t n_works, at;
+	struct internal_work *inside;
+	struct snapshot_hook *hook;
 };
+
+/* ---- snapshot-revert-stored.c: what a snapshot keeps inside images, or the storage for it ---- */
+
+/* Is there anything of that kind, which godwit can bring back? */
+bool revert_is_stored(const struct vm *vm, const struct snapshot *s);
+/* Steps; context is a revert_operation. No QEMU has the files open. */
+enum step_result revert_keep_present(struct job *job, void *context, struct error *err);
+enum step_result revert_bring_back(struct job *job, void *context, struct error *err);
+/* The disks become what they were; not those inside of which is the guest's state as well. */
+enum step_result revert_apply_stored(struct job *job, void *context, struct error *err);
+/* The new QEMU loads disks and state. */
+enum step_result revert_load_inside(
+	struct revert_operation *revert, const struct snapshot *s, struct error *err);
+/* Behind the commit point. */
+enum step_result revert_forget_present(struct job *job, void *context, struct error *err);
+bool revert_is_working_stored(const struct revert_operation *revert);
+void revert_release_stored(struct revert_operation *revert);
 
 struct revert_operation *revert_operation_new(const struct operation_type *type, struct vm *vm);
