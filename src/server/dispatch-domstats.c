@@ -21,6 +21,7 @@ struct record {
 struct collection {
 	struct call *call;
 	unsigned stats;
+	bool backing;
 	struct record *records;
 	size_t n, pending;
 };
@@ -98,6 +99,8 @@ static void add_block(struct param_list *l, const struct vm_block_stats *b, unsi
 {
 	param_list_string(l, b->target, "block.%u.name", i);
 	param_list_string(l, b->path, "block.%u.path", i);
+	if (b->path && b->node)
+		param_list_uint(l, b->node, "block.%u.backingIndex", i);
 	if (b->has_counts) {
 		param_list_ull(l, b->read_requests, "block.%u.rd.reqs", i);
 		param_list_ull(l, b->read_bytes, "block.%u.rd.bytes", i);
@@ -165,9 +168,11 @@ static void found(const struct vm_stats *stats, const struct error *err, void *u
 		reply_and_free(c);
 }
 
-static unsigned needed(unsigned stats)
+static unsigned needed(const struct collection *c)
 {
-	return (stats & RPC_STATS_CPU_TOTAL ? VM_STATS_CPU : 0) |
+	unsigned stats = c->stats;
+
+	return (c->backing ? VM_STATS_BACKING : 0) | (stats & RPC_STATS_CPU_TOTAL ? VM_STATS_CPU : 0) |
 	       (stats & RPC_STATS_BALLOON ? VM_STATS_BALLOON : 0) |
 	       (stats & RPC_STATS_VCPU ? VM_STATS_VCPU : 0) |
 	       (stats & RPC_STATS_BLOCK ? VM_STATS_BLOCK | VM_STATS_BLOCK_SIZE : 0);
@@ -202,7 +207,7 @@ static void choose(struct collection *c, const rpc_all_domain_stats_args *args, 
 
 void handle_connect_get_all_domain_stats(struct call *call)
 {
-	/* NOWAIT: nothing here ever waits for a job. BACKING: chains are not listed. */
+	/* NOWAIT: nothing here ever waits for a job. */
 	const unsigned modes = RPC_STATS_NOWAIT | RPC_STATS_BACKING | RPC_STATS_ENFORCE;
 	const rpc_all_domain_stats_args *args = call->args;
 	struct error err = ERROR_INIT;
@@ -218,12 +223,13 @@ void handle_connect_get_all_domain_stats(struct call *call)
 	}
 	c = NEW(struct collection);
 	c->call = call;
+	c->backing = args->flags & RPC_STATS_BACKING;
 	c->stats = args->stats ? args->stats : STATS_SUPPORTED;
 	choose(c, args, args->flags & ~modes);
 	/* One for ourselves: answers that come at once must not free what the loop walks over. */
 	c->pending = c->n + 1;
 	for (size_t i = 0; i < c->n; i++)
-		vm_stats_find(c->records[i].vm, needed(c->stats), found, &c->records[i]);
+		vm_stats_find(c->records[i].vm, needed(c), found, &c->records[i]);
 	if (--c->pending == 0)
 		reply_and_free(c);
 }

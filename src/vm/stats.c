@@ -197,15 +197,23 @@ static void ask_balloon(struct query *q)
 
 /* ---- disks ---- */
 
-static void list_blocks(struct query *q)
+/* Copies: the VM may go off while QEMU is asked. */
+static void list_block(
+	struct query *q, const char *target, const char *path, const char *alias, uint32_t node)
+{
+	struct vm_block_stats b = {
+		.target = xstrdup(target), .path = xstrdup(path), .alias = xstrdup(alias), .node = node};
+
+	VEC_ADD(&q->stats.blocks, b);
+}
+
+static void list_blocks(struct query *q, bool backing)
 {
 	VEC_FOREACH (disk, &vm_get_domain(q->stats.vm)->disks) {
-		/* copies: the VM may go off while QEMU is asked */
-		struct vm_block_stats b = {.target = xstrdup(disk->target),
-			.path = xstrdup(disk->source),
-			.alias = xstrdup(disk->info.alias)};
-
-		VEC_ADD(&q->stats.blocks, b);
+		list_block(q, disk->target, disk->source, disk->info.alias, disk->node);
+		for (size_t i = 0; backing && i < disk->backing.n; i++)
+			list_block(q, disk->target, disk->backing.items[i].source, NULL,
+				disk->backing.items[i].node);
 	}
 }
 
@@ -256,10 +264,21 @@ static void on_blockstats(struct qmp *qmp, json *ret, const struct error *err, v
 	answered(q, err);
 }
 
+static void take_sizes(struct vm_block_stats *b, json *image)
+{
+	struct stat st;
+
+	b->has_size = true;
+	b->capacity = json_get_uint(image, "virtual-size", 0);
+	b->allocation = json_get_uint(image, "actual-size", 0);
+	b->physical = b->path && stat(b->path, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size
+										: b->capacity;
+}
+
 static void on_block(struct qmp *qmp, json *ret, const struct error *err, void *userdata)
 {
 	struct query *q = userdata;
-	struct stat st;
+	const struct vm_block_stats *end = q->stats.blocks.items + q->stats.blocks.n;
 
 	JSON_FOREACH (entry, ret) {
 		struct vm_block_stats *b = find_block(q, entry);
@@ -272,13 +291,11 @@ static void on_block(struct qmp *qmp, json *ret, const struct error *err, void *
 			b->io_status = VM_BLOCK_NO_SPACE;
 		else if (streq(status, "failed"))
 			b->io_status = VM_BLOCK_FAILED;
-		if (!image)
-			continue;
-		b->has_size = true;
-		b->capacity = json_get_uint(image, "virtual-size", 0);
-		b->allocation = json_get_uint(image, "actual-size", 0);
-		b->physical = b->path && stat(b->path, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size
-											: b->capacity;
+		/* Each image says what it stands on. */
+		for (bool is_layer = false; image && b < end && (!is_layer || !b->alias); is_layer = true) {
+			take_sizes(b++, image);
+			image = json_get(image, "backing-image");
+		}
 	}
 	answered(q, err);
 }
@@ -292,7 +309,7 @@ void vm_stats_find(struct vm *vm, unsigned what, vm_stats_fn done, void *userdat
 	q->done = done;
 	q->userdata = userdata;
 	if (what & (VM_STATS_BLOCK | VM_STATS_BLOCK_SIZE))
-		list_blocks(q);
+		list_blocks(q, what & VM_STATS_BACKING);
 	if (vm_is_active(vm) && what & (VM_STATS_CPU | VM_STATS_BALLOON))
 		read_process(q, what);
 	if (vm_is_active(vm) && vm->qmp) {

@@ -18,10 +18,13 @@ enum {
 	VM_STATS_VCPU = 1 << 2,
 	VM_STATS_BLOCK = 1 << 3,
 	VM_STATS_BLOCK_SIZE = 1 << 4,
+	VM_STATS_BACKING = 1 << 5, /* with these: of what the disks stand on, too */
 };
 
 struct vm_block_stats {
-	char *target, *path, *alias; /* path NULL: empty drive */
+	char *target, *path,
+		*alias; /* path NULL: empty drive; alias NULL: a backing image of the disk before it */
+	uint32_t node;	/* as in struct disk */
 	bool has_counts;
 	uint64_t read_requests, read_bytes, read_ns;
 	uint64_t write_requests, write_bytes, write_ns;

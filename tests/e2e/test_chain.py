@@ -6,6 +6,7 @@ The guest is the boot sector, which needs none of these disks.
 """
 
 import json
+import re
 import subprocess
 import unittest
 import xml.etree.ElementTree as ElementTree
@@ -157,6 +158,12 @@ class AsLibvirt(harness.DaemonTest):
             make_overlay(self.root, name, base, form)
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", self.root / "single", "1M"], check=True)
 
+    def figures(self, virsh, name):
+        """Of all images: which they are and how large the guest sees them."""
+        told = re.findall(r"block\.(\d+\.(?:name|path|backingIndex|capacity|rd\.reqs))=(\S+)", virsh("domstats", name, "--block", "--backing"))
+        self.assertEqual(virsh("domblkerror", name), "No errors found")
+        return {key: "" if key.endswith("reqs") else value for key, value in told}, virsh("domblklist", name, "--details")
+
     def life(self, virsh):
         """What is seen of the images: at the start, with one more disk, when that has gone."""
         guest, seen = self.sector(), []
@@ -172,7 +179,7 @@ class AsLibvirt(harness.DaemonTest):
             nodes, disks = all_nodes(virsh, guest.name), disks_of(virsh, guest.name)
             seen.append(({name: node["file"] if name.endswith("-storage") else node["drv"] for name, node in nodes.items()
                           if not name.endswith("-format") or node["drv"] != "raw"},
-                         {target: images_of(disk) for target, disk in disks.items()}))
+                         {target: images_of(disk) for target, disk in disks.items()}, self.figures(virsh, guest.name)))
         virsh("destroy", guest.name)
         guest.console.unlink()
         return seen
