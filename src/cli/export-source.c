@@ -107,17 +107,19 @@ static int add_definition(struct export_source *x, struct error *err)
 	return add_source(x, BUNDLE_DEFINITION, NULL, fd, "the definition", err);
 }
 
-static int check_qcow2(int fd, const char *path, struct error *err)
+/* What a definition says of backing images counts, whatever the header says. */
+static int check_qcow2(const struct export_source *x, const struct disk *disk, int fd, struct error *err)
 {
+	const char *path = disk->source;
 	uint8_t h[QCOW2_HEADER_SIZE] = {0};
 
 	if (pread_full(fd, h, sizeof(h), 0) < 0)
 		return error_errno(err, errno, "read %s", path);
-	if (get_be64(h + QCOW2_AT_BACKING) != 0)
+	if (disk->backing.n > 0 || get_be64(h + QCOW2_AT_BACKING) != 0)
 		return error_set(err, ERROR_UNSUPPORTED,
 			"%s lies over another image (a backing file): a bundle carries single images "
-			"('qemu-img rebase -b \"\"' makes one of the two)",
-			path);
+			"('blockpull %s %s' makes one of them, while the VM runs)",
+			path, x->domain->name, disk->target);
 	if (get_be32(h + QCOW2_AT_VERSION) >= 3 && (get_be64(h + QCOW2_AT_FEATURES) & QCOW2_DATA_FILE))
 		return error_set(err, ERROR_UNSUPPORTED,
 			"%s has its data in another file: a bundle carries single images", path);
@@ -149,7 +151,7 @@ static int add_disk(struct export_source *x, const struct disk *disk, struct err
 			"disk %s is the block device %s: a bundle carries files only", disk->target,
 			disk->source);
 	fd = open_to_read(disk->source, err);
-	if (fd < 0 || (disk->format == DISK_FORMAT_QCOW2 && check_qcow2(fd, disk->source, err) < 0) ||
+	if (fd < 0 || (disk->format == DISK_FORMAT_QCOW2 && check_qcow2(x, disk, fd, err) < 0) ||
 		keep_from_writers(fd, disk->source, err) < 0)
 		return error_prefix(err, "disk %s", disk->target);
 	return add_source(x, BUNDLE_DISK, disk->target, take_fd(&fd), disk->source, err);

@@ -353,7 +353,22 @@ class Bundle(unittest.TestCase):
         edited.write_text(xml.replace(str(base), str(disk)).replace("type='raw'/>", "type='qcow2'/>"))
         self.first("save-image-define", image, edited)
         message = self.first.fails("image", "export", image, "-", "--disks", status=6)
-        self.assertRegex(message, r"disk hda: .*backing file")
+        self.assertRegex(message, r"disk hda: .*backing file.*'blockpull sector hda'")
+
+    def test_chain_by_definition(self):
+        """What the header does not say, as its user has written another chain."""
+        guest = harness.BootSector(self.root, self.second.virsh, "over")
+        guest.disk, base = self.second.disks / "over.qcow2", self.second.disks / "base.img"
+        shutil.copy(guest.files / "bootsector.img", base)
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", guest.disk, "1M"], check=True)
+        below = f"<backingStore type='file'><format type='raw'/><source file='{base}'/><backingStore/></backingStore>"
+        path = self.root / "over.xml"
+        path.write_text(guest.xml().replace(f"<source file='{guest.disk}'/>", f"<source file='{guest.disk}'/>{below}")
+                        .replace("type='raw'/>", "type='qcow2'/>", 1))
+        for command in (("define", path), ("start", "over", "--paused"), ("managedsave", "over")):
+            self.second.virsh(*command)
+        message = self.second.fails("image", "export", "over", "-", "--disks", status=6)
+        self.assertRegex(message, r"disk hda: .*backing file.*'blockpull over hda'")
 
     def test_machines_a_bundle_cannot_carry(self):
         xml = self.sector.xml()
