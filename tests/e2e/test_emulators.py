@@ -9,6 +9,8 @@ import time
 import unittest
 
 import harness
+from test_chain import all_nodes, disks_of, images_of, make_overlay
+from test_disks import SIZE, disk_xml
 
 
 class Old(harness.DaemonTest):
@@ -52,6 +54,33 @@ class Old(harness.DaemonTest):
         self.virsh("restore", image, "--xml", xml)
         guest.wait_count(saved + 10)
         guest.check_sequence()
+
+    def test_chains(self):
+        """Of the disk it starts with, and of one that comes later."""
+        (self.root / "base").write_bytes(bytes(SIZE))
+        for name, base, form in (("middle", "base", "raw"), ("top", "middle", "qcow2"), ("later", "base", "raw")):
+            make_overlay(self.root, name, base, form)
+        guest = self.sector(emulator=self.emulator).define(extra_devices="<controller type='scsi' model='virtio-scsi'/>" +
+                                                           disk_xml(self.root / "top", "vda", "qcow2"))
+        self.virsh("start", guest.name)
+        guest.wait_count(5)
+        before = all_nodes(self.virsh, guest.name).keys()
+        self.virsh("attach-disk", guest.name, self.root / "later", "sdb", "--subdriver", "qcow2")
+        image = self.root / "vm.save"
+        self.virsh("save", guest.name, image)
+        saved = guest.wait_still()
+        self.virsh("restore", image)
+        guest.wait_count(saved + 5)
+        disks, nodes = disks_of(self.virsh, guest.name), all_nodes(self.virsh, guest.name)
+        for target, names in (("vda", ("top", "middle", "base")), ("sdb", ("later", "base"))):
+            images, is_all = images_of(disks[target])
+            self.assertEqual([path for _, path, _ in images], [str(self.root / name) for name in names])
+            self.assertTrue(is_all)
+            for number, path, form in images:
+                self.assertEqual((nodes[f"libvirt-{number}-storage"]["file"], nodes[f"libvirt-{number}-format"]["drv"]), (path, form))
+        self.assertEqual(self.virsh("domstats", guest.name, "--block", "--backing").count(".capacity="), 6)
+        self.virsh("detach-disk", guest.name, "sdb")
+        self.assertEqual(len(all_nodes(self.virsh, guest.name)), len(before))
 
     def test_no_clones(self):
         guest = self.sector(emulator=self.emulator).define()
