@@ -8,6 +8,7 @@
 
 #include "argv.h"
 #include "chain.h"
+#include "disk-check.h"
 #include "disk.h"
 #include "file.h"
 #include "log.h"
@@ -83,13 +84,11 @@ static int listen_for_monitor(struct start_operation *start, struct error *err)
 	return 0;
 }
 
-static int prepare_with(
-	struct start_operation *start, const struct qemu_capabilities *caps, struct error *err)
+static int make_ready(struct start_operation *start, struct error *err)
 {
 	struct vm *vm = start->op.vm;
 
-	start->caps = caps;
-	if (definition_complete(vm->registry, vm->live, caps, err) < 0)
+	if (definition_complete(vm->registry, vm->live, start->caps, err) < 0)
 		return -1;
 	domain_assign_aliases(vm->live);
 	domain_number_disks(vm->live);
@@ -100,19 +99,6 @@ static int prepare_with(
 		listen_for_monitor(start, err) < 0)
 		return -1;
 	return status_write(vm, err);
-}
-
-static void prepare_probed(const struct qemu_capabilities *caps, const struct error *err, void *userdata)
-{
-	struct start_operation *start = userdata;
-	struct error failure = ERROR_INIT;
-
-	start->probing = false;
-	if (!caps) {
-		operation_step_done(&start->op, err);
-		return;
-	}
-	operation_step_done(&start->op, prepare_with(start, caps, &failure) < 0 ? &failure : NULL);
 }
 
 void launch_announce(struct start_operation *start)
@@ -126,44 +112,62 @@ void launch_announce(struct start_operation *start)
 	vm->process_ended = vm->monitor_ended = true;
 }
 
-/* The definition is complete but for what this QEMU can do. */
-static enum step_result prepare(struct start_operation *start, struct error *err)
+/* The definition is complete but for what this QEMU can do and what its images stand on; both have come, or one has failed. */
+static void go_on_preparing(struct start_operation *start)
 {
-	struct vm *vm = start->op.vm;
-	const struct qemu_capabilities *caps =
-		capability_cache_get(vm->registry->capabilities, vm->live->emulator);
+	struct error failure = start->unprepared;
 
-	if (caps)
-		return prepare_with(start, caps, err) < 0 ? STEP_FAILED : STEP_DONE;
-	start->probing = true;
-	capability_cache_find(vm->registry->capabilities, vm->live->emulator, prepare_probed, start);
-	return STEP_WAIT;
+	if (start->probing || start->looker)
+		return;
+	if (failure.code == ERROR_NONE)
+		make_ready(start, &failure);
+	operation_step_done(&start->op, failure.code != ERROR_NONE ? &failure : NULL);
+}
+
+static void capabilities_found(const struct qemu_capabilities *caps, const struct error *err, void *userdata)
+{
+	struct start_operation *start = userdata;
+
+	start->probing = false;
+	start->caps = caps;
+	if (!caps) {
+		disk_check_end(&start->looker);
+		start->unprepared = *err;
+	}
+	go_on_preparing(start);
 }
 
 static void chains_looked(
 	struct process *p, const struct error *err, const char *result, size_t len, void *userdata)
 {
 	struct start_operation *start = userdata;
-	struct error failure = ERROR_INIT;
-	enum step_result r = STEP_FAILED;
 
 	if (err)
-		failure = *err;
-	else if (chain_take(start->op.vm->live, result, len, &failure) == 0)
-		r = prepare(start, &failure);
+		start->unprepared = *err;
+	else
+		chain_take(start->op.vm->live, result, len, &start->unprepared);
 	process_free(TAKE_PTR(start->looker));
-	if (r != STEP_WAIT)
-		operation_step_done(&start->op, r == STEP_FAILED ? &failure : NULL);
+	go_on_preparing(start);
 }
 
-/* Storage may not answer: a child asks what the disks' images stand on. */
-static enum step_result look_at_chains(struct start_operation *start, struct error *err)
+/* What must be asked is asked at the same time; what is known costs nothing. */
+static enum step_result prepare(struct start_operation *start, struct error *err)
 {
 	struct vm *vm = start->op.vm;
+	struct capability_cache *cache = vm->registry->capabilities;
 
-	return chain_look_start(vm->registry->loop, vm->live, chains_looked, start, &start->looker, err) < 0
-		       ? STEP_FAILED
-		       : STEP_WAIT;
+	/* Storage may not answer: a child looks. */
+	if (chain_is_asked(vm->live) &&
+		chain_look_start(vm->registry->loop, vm->live, chains_looked, start, &start->looker, err) < 0)
+		return STEP_FAILED;
+	start->caps = capability_cache_get(cache, vm->live->emulator);
+	if (!start->caps) {
+		start->probing = true;
+		capability_cache_find(cache, vm->live->emulator, capabilities_found, start);
+	}
+	if (start->probing || start->looker)
+		return STEP_WAIT;
+	return make_ready(start, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
 enum step_result launch_prepare(struct job *job, void *context, struct error *err)
@@ -178,10 +182,11 @@ enum step_result launch_prepare(struct job *job, void *context, struct error *er
 	replace_string(&vm->restored_why, NULL);
 	if (!vm->live->emulator)
 		replace_string(&vm->live->emulator, vm->registry->settings.default_emulator);
+	error_clear(&start->unprepared);
 	if (check_file(vm->live, "emulator", vm->live->emulator, err) < 0)
 		return STEP_FAILED;
 	chain_forget(vm->live);
-	return chain_is_asked(vm->live) ? look_at_chains(start, err) : prepare(start, err);
+	return prepare(start, err);
 }
 
 enum step_result launch_unprepare(struct job *job, void *context, struct error *err)

@@ -21,10 +21,11 @@ struct start_operation {
 	struct image_header header;
 	int image_fd;
 	const struct qemu_capabilities *caps;
-	off_t log_start; /* where this run's part of the log begins */
-	int monitor_fd;	 /* listening */
-	bool probing;	 /* the emulator is being asked what it can do */
-	bool leasing;	 /* the child that becomes QEMU takes the leases */
+	off_t log_start;	 /* where this run's part of the log begins */
+	int monitor_fd;		 /* listening */
+	bool probing;		 /* the emulator is being asked what it can do */
+	struct error unprepared; /* why the step "prepare" fails once nothing is being asked any more */
+	bool leasing;		 /* the child that becomes QEMU takes the leases */
 	struct transfer *transfer;
 	struct paging *paging;		 /* memory will come in later: until the VM has it */
 	bool lazy_step, lazy_agreed;	 /* the step "load" is at work on it; QEMU takes it so */

@@ -7,6 +7,7 @@ The guest is the boot sector, which needs none of these disks.
 
 import json
 import re
+import shutil
 import subprocess
 import unittest
 import xml.etree.ElementTree as ElementTree
@@ -89,6 +90,21 @@ class Chain(harness.DaemonTest):
         self.virsh("restore", image)
         self.guest.wait_count(before + 5)
         self.expect(2, 4, 5)
+
+    def test_nothing_known(self):
+        """A daemon that must also find out what QEMU can do asks for both at the same time; one of them may fail."""
+        self.overlay("lost", "nowhere", "raw")
+        for name in ("lost", "top"):
+            self.define(self.root / name)
+            self.daemon.stop()
+            shutil.rmtree(self.root / "lib/capabilities")
+            self.daemon.start()
+            if name == "lost":
+                self.assertIn("/nowhere", self.virsh.fails("start", self.guest.name))
+                self.assertEqual(self.guest.state(), "shut off")
+        self.virsh("start", self.guest.name)
+        self.guest.wait_count(5)
+        self.expect(1, 3, 4)
 
     def test_plugged(self):
         """A disk that comes later brings its whole chain, and takes it away."""
