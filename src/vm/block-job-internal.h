@@ -58,7 +58,7 @@ enum block_job_event {
 	BLOCK_JOB_EVENT_MAX_
 };
 
-struct lease_request;
+struct image_lease;
 struct block_job;
 
 /* What is done on entering each state; NULL: nothing. The job may be gone afterwards. */
@@ -91,7 +91,7 @@ struct block_job {
 	void *started_userdata, *ended_userdata;
 	VEC(struct stop_waiter) waiters; /* abort, not async: for the end */
 	struct stop_waiter pivoting;	 /* pivot: for QEMU's answer, too */
-	struct lease_request *lease;
+	struct image_lease *lease;
 	struct process *child;
 	sd_event_source *deferred;
 	enum block_job_event deferred_event;

@@ -5,7 +5,7 @@
 #include <assert.h>
 
 #include "fault.h"
-#include "lease.h"
+#include "image-lease.h"
 #include "log.h"
 #include "monitor.h"
 
@@ -32,7 +32,7 @@ void block_job_free(struct block_job *job)
 		}
 	if (job->vm->qmp)
 		qmp_forget(job->vm->qmp, job);
-	lease_request_free(job->lease);
+	image_lease_free(job->lease);
 	process_free(job->child);
 	sd_event_source_disable_unref(job->deferred);
 	VEC_FOREACH (layer, &job->merged)
