@@ -5,6 +5,8 @@ After the next start each VM is where it was or where it was going: it runs, or 
 there or not; no process, temporary file or journal is left. The tests are made from the sources (points.py): one
 for each point the daemon dies at, one for each at which QEMU dies, and one for each undo at which the recovering daemon
 dies a second time.
+
+size: a case for each operation, with nothing between them.
 """
 
 import os
