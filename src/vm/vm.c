@@ -41,7 +41,8 @@ static const bool moves[VM_STATE_MAX_][VM_STATE_MAX_] = {
 static const struct {
 	const char *name;
 	unsigned states;
-	bool beside_job; /* does not need the VM to itself */
+	bool beside_job;   /* does not need the VM to itself */
+	bool needs_images; /* the disks are what it is about: none may just be merged */
 } verbs[] = {
 	[VERB_START] = {"start", IN(VM_OFF), false},
 	[VERB_DESTROY] = {"destroy", IN_ACTIVE | IN(VM_STARTING) | IN(VM_STOPPING), true},
@@ -49,7 +50,7 @@ static const struct {
 	[VERB_RESET] = {"reset", IN_ACTIVE, false},
 	[VERB_SUSPEND] = {"suspend", IN_ACTIVE, false},
 	[VERB_RESUME] = {"resume", IN_ACTIVE, false},
-	[VERB_SAVE] = {"save", IN_ACTIVE, false},
+	[VERB_SAVE] = {"save", IN_ACTIVE, false, true},
 	[VERB_UNDEFINE] = {"undefine", IN(VM_OFF) | IN_ACTIVE, false},
 	[VERB_QUERY] = {"query", IN_ACTIVE | IN(VM_STARTING) | IN(VM_STOPPING), true},
 	[VERB_RENAME] = {"rename", IN(VM_OFF), false},
@@ -57,11 +58,11 @@ static const struct {
 	[VERB_DETACH] = {"detach a disk from", IN_ACTIVE, false},
 	[VERB_BLOCK_JOB] = {"change the images of", IN_ACTIVE, false},
 	[VERB_AGENT] = {"ask the agent of", IN(VM_RUNNING), true},
-	[VERB_SNAPSHOT] = {"take a snapshot of", IN(VM_OFF) | IN_ACTIVE, false},
+	[VERB_SNAPSHOT] = {"take a snapshot of", IN(VM_OFF) | IN_ACTIVE, false, true},
 	[VERB_SNAPSHOT_METADATA] = {"describe snapshots of",
 		IN_ACTIVE | IN(VM_OFF) | IN(VM_STARTING) | IN(VM_STOPPING), false},
-	[VERB_REVERT] = {"revert", IN_ACTIVE | IN(VM_OFF), false},
-	[VERB_SNAPSHOT_DELETE] = {"delete snapshots of", IN(VM_OFF) | IN_ACTIVE, false},
+	[VERB_REVERT] = {"revert", IN_ACTIVE | IN(VM_OFF), false, true},
+	[VERB_SNAPSHOT_DELETE] = {"delete snapshots of", IN(VM_OFF) | IN_ACTIVE, false, true},
 };
 static_assert(ARRAY_SIZE(verbs) == VERB_MAX_, "every verb has a row");
 
@@ -141,8 +142,7 @@ int vm_check_verb(const struct vm *vm, enum vm_verb verb, struct error *err)
 		return error_set(err, ERROR_BUSY, "cannot %s %s: its leases are just being %s",
 			verbs[verb].name, vm->name,
 			vm->lease_state == LEASE_RELEASING ? "released" : "taken");
-	/* Its disks are not what the state would be of. */
-	if (verb == VERB_SAVE && block_jobs_check_none(vm, NULL, err) < 0)
+	if (verbs[verb].needs_images && block_jobs_check_none(vm, NULL, err) < 0)
 		return -1;
 	if (verbs[verb].states & IN(vm->state))
 		return 0;

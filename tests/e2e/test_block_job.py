@@ -200,12 +200,13 @@ class Stock(Jobs):
         self.assertIn("domain is not running", self.virsh.fails("blockcommit", guest.name, "vda", "--active"))
 
     def test_abort_speed_and_info(self):
-        """What is slow can be watched, made faster, and given up; meanwhile there is no other, and no save."""
+        """What is slow can be watched, made faster, and given up; meanwhile there is no other, no save, and no snapshot."""
         guest = self.guest()
         self.virsh("blockcommit", guest.name, "vda", "--active", "--bandwidth", 1)
         self.assertRegex(self.job_info(guest), r"Active Block Commit: \[ *\d+(\.\d+)? %\]\s+Bandwidth limit: 1048576 bytes/s")
         self.assertIn("already in active block job", self.virsh.fails("blockpull", guest.name, "vda"))
         self.assertIn("already in active block job", self.virsh.fails("save", guest.name, self.root / "saved"))
+        self.assertIn("already in active block job", self.virsh.fails("snapshot-create-as", guest.name, "s", "--disk-only"))
         self.assertIn("not ready for pivot", self.virsh.fails("blockjob", guest.name, "vda", "--pivot"))
         self.virsh("blockjob", guest.name, "vda", "--bandwidth", 2)
         self.assertIn("Bandwidth limit: 2097152", self.job_info(guest))
