@@ -24,6 +24,7 @@ bench: packages
 	bench/run
 	bench/restore
 	bench/clones
+	bench/snapshot
 
 # Each target for a while (FUZZ_TIME seconds); what it finds is in build-fuzz/findings.
 fuzz:

@@ -346,7 +346,7 @@ int snapshot_plan(struct snapshot_operation *o, const struct vm_snapshot_create_
 	/* They are taken while the guest stands still: by a program, or by their user, who resumes it. */
 	o->pause = o->was_running && snapshot_is_manual(given);
 	if (snapshot_is_manual(given))
-		o->hook = xstrdup(options->hook ? options->hook : vm->registry->settings.snapshot_hook);
+		o->hook = xstrdup(vm->registry->settings.snapshot_hook);
 	o->live = options->live;
 	o->no_metadata = options->no_metadata;
 	add_domains(given, vm);
@@ -427,7 +427,7 @@ int vm_snapshot_create(struct vm *vm, const struct vm_snapshot_create_options *o
 	r = NEW(struct snapshot_request);
 	*r = (struct snapshot_request){
 		.vm = vm_ref(vm), .snapshot = s, .options = *options, .done = done, .userdata = userdata};
-	r->options.xml = r->options.hook = NULL;
+	r->options.xml = NULL;
 	emulator = vm_get_domain(vm)->emulator;
 	capability_cache_find(vm->registry->capabilities,
 		emulator ? emulator : vm->registry->settings.default_emulator, probed, r);
