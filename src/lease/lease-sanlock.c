@@ -389,7 +389,8 @@ static int acquire(struct lease_set *set, pid_t pid, const char *state, struct e
 	/* A lockspace that was lost is joined again. */
 	if (pid && (join(set->settings, err) < 0 || count_held(pid, &held, NULL, err) < 0))
 		return -1;
-	if (pid && held == set->items.n)
+	/* It may have more: of an image that a job writes to. */
+	if (pid && held >= set->items.n)
 		return 0;
 	if (held > 0)
 		sanlock_release(-1, pid, SANLK_REL_ALL, 0, NULL);
