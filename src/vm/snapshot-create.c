@@ -5,6 +5,7 @@
  *	wait-memory    the memory of a guest restored lazily is all in
  *	freeze         --quiesce: the guest's filesystems stand still          undone by thawing
  *	make-overlays  their files, empty, durable                             removed
+ *	take-leases    QEMU holds what the lock manager says must be held of them        given back
  *	add-nodes      their block nodes in QEMU                               deleted
  *	capture        memory and disks of one instant; the guest runs on      stream ended, overlays merged back, guest let run
  *	take-inside    what goes into qcow2 images                             dropped
@@ -14,6 +15,7 @@
  *	publish        the memory's image has its name                         removed
  *	record         the metadata is written: the commit point
  *	define         the definitions name the overlays, the tree its current snapshot
+ *	give-leases    of the images that were frozen
  *	finish         --halt: QEMU is ended
  *
  * A VM that is off, and a snapshot without memory or without overlays, pass over what is not theirs. Without metadata nothing can be seen of the
@@ -28,6 +30,7 @@
 
 #include "disk-check.h"
 #include "file.h"
+#include "image-lease.h"
 #include "log.h"
 #include "monitor.h"
 #include "paging.h"
@@ -261,6 +264,7 @@ static const struct job_step snapshot_steps[] = {
 	{"wait-memory", wait_memory, NULL},
 	{"freeze", freeze, thaw},
 	{"make-overlays", snapshot_make_overlays, snapshot_remove_overlays},
+	{"take-leases", snapshot_take_leases, snapshot_give_leases},
 	{"add-nodes", snapshot_add_nodes, snapshot_delete_nodes},
 	{"capture", snapshot_capture, snapshot_release},
 	{"take-inside", take_inside, drop_inside},
@@ -273,10 +277,11 @@ static const struct job_step snapshot_steps[] = {
 	{"publish", publish, unpublish},
 	{"record", record, NULL},
 	{"define", define, NULL},
+	{"give-leases", snapshot_give_leases, NULL},
 	{"finish", finish, NULL},
 };
 
-enum { SNAPSHOT_COMMIT = 13 };
+enum { SNAPSHOT_COMMIT = 14 };
 
 static void cancel(struct job *job, void *context)
 {
@@ -287,6 +292,8 @@ static void cancel(struct job *job, void *context)
 		paging_forget_waiter(o->op.vm->paging, o);
 		error_set(&err, ERROR_OPERATION_ABORTED, "canceled by client");
 		memory_is_in(o, &err);
+	} else if (o->lease) {
+		snapshot_cancel_lease(o);
 	} else if (o->has_memory) {
 		(void)state_stream_cancel(&o->stream);
 	}
@@ -379,6 +386,7 @@ static void release(struct operation *op)
 
 	if (o->awaits_memory && op->vm->paging)
 		paging_forget_waiter(op->vm->paging, o);
+	image_lease_free(o->lease);
 	internal_forget(o->inside);
 	snapshot_hook_free(o->storage);
 	free(o->hook);

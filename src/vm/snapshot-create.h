@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A snapshot being taken: what is asked (snapshot-verb.c), the job (snapshot-create.c), the disks (snapshot-overlay.c), the one instant
- * (snapshot-capture.c), and the way back (snapshot-undo.c).
+ * A snapshot being taken: what is asked (snapshot-verb.c), the job (snapshot-create.c), the disks (snapshot-overlay.c) and
+ * their leases (snapshot-lease.c), the one instant (snapshot-capture.c), and the way back (snapshot-undo.c).
  */
 #pragma once
 
@@ -10,6 +10,7 @@
 #include "state-stream.h"
 #include "vm-snapshot.h"
 
+struct image_lease;
 struct internal_work;
 struct qemu_img;
 struct snapshot_hook;
@@ -58,15 +59,16 @@ struct snapshot_operation {
 	struct state_stream stream;
 	struct snapshot_capture capture;
 
-	bool awaits_memory;    /* of a lazy restore */
-	bool made;	       /* the overlays' files are there, or may be */
-	struct process *maker; /* makes them */
+	bool awaits_memory;	   /* of a lazy restore */
+	bool made;		   /* the overlays' files are there, or may be */
+	struct process *maker;	   /* makes them */
+	struct image_lease *lease; /* being taken or given back */
 	struct internal_work *inside;
 	char *hook; /* the program that takes manual disks; NULL: their user does */
 	struct snapshot_hook *storage;
 	struct domain *frozen; /* the machine with the disks whose images are the snapshot's */
 	struct qemu_img *img;
-	size_t at;  /* in undoing: the overlay at hand */
+	size_t at;  /* the overlay at hand, in undoing and of the leases */
 	bool begun; /* its merging */
 	sd_event_source *timer;
 	unsigned pending; /* replies to come */
@@ -97,6 +99,16 @@ int snapshot_define_overlays(const struct snapshot_operation *o, struct error *e
 char *snapshot_node_name(uint32_t number); /* of the format node */
 /* One of several replies: when all are in, the step is over, with the first failure. */
 void snapshot_replied(struct snapshot_operation *o, const struct error *err);
+
+/* ---- snapshot-lease.c: steps ---- */
+/* Can QEMU get the overlays' leases, as far as can be said at once? */
+int snapshot_check_leases(const struct snapshot_operation *o, struct error *err);
+/* QEMU has the leases of all overlays, besides what it has; without a lock manager, nothing is done. */
+enum step_result snapshot_take_leases(struct job *job, void *context, struct error *err);
+/* It has no lease any more of the overlays, or, where the live definition names the overlay, of what that stands on. */
+enum step_result snapshot_give_leases(struct job *job, void *context, struct error *err);
+/* Of the step that takes them: it fails. */
+void snapshot_cancel_lease(struct snapshot_operation *o);
 
 /* ---- snapshot-capture.c: steps ---- */
 enum step_result snapshot_capture(struct job *job, void *context, struct error *err);

@@ -351,6 +351,8 @@ int snapshot_plan(struct snapshot_operation *o, const struct vm_snapshot_create_
 	o->no_metadata = options->no_metadata;
 	add_domains(given, vm);
 	plan_overlays(o, options->reuse_external);
+	if (snapshot_check_leases(o, err) < 0)
+		return -1;
 	return plan_memory(o, options->reuse_external, err);
 }
 

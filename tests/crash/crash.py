@@ -481,6 +481,11 @@ class Snapshot(Case):
         self.run_guest()
         self.taken = 0
 
+    def leased(self):
+        """Of the first disk, one image or the other."""
+        source = re.search(r"<source file='([^']+sector[^']+)'", self.virsh("dumpxml", self.guest.name))
+        return [pathlib.Path(source[1])] if self.is_running() else []
+
     def memory(self):
         return self.root / f"s{self.taken}.mem"
 

@@ -155,6 +155,33 @@ class Hotplug(lease_hosts.SanlockTest):
         self.virsh("attach-disk", guest.name, path, "sdb")
 
 
+class Snapshots(lease_hosts.SanlockTest):
+    def test_follows_the_guest(self):
+        """The overlay's lease in place of the frozen image's; a daemon that dies in between leaves nothing behind."""
+        guest = self.sector().define()
+        self.virsh("start", guest.name)
+        overlay, take = self.root / "sector.s1", ["snapshot-create-as", guest.name, "s1", "--disk-only"]
+
+        def holders():
+            return [self.here.status().holders(lease_hosts.LOCKSPACE, hashlib.md5(str(p).encode()).hexdigest())
+                    for p in (guest.disk, overlay)]
+
+        qemu = [self.qemu()]
+        self.daemon.stop()
+        self.start_daemon(self.daemon, self.here, GODWIT_FAULT="snapshot-create/add-nodes/begun")
+        self.virsh.run(*take)
+        self.assertEqual(holders(), [qemu, qemu])
+        self.daemon.process.wait(60)
+        self.daemon.process = None
+        self.start_daemon(self.daemon, self.here)
+        harness.wait_for(lambda: holders() == [qemu, []], "the overlay's lease is given back", 30)
+        self.virsh(*take)
+        self.assertEqual(holders(), [[], qemu])
+        self.virsh("snapshot-delete", guest.name, "s1")
+        self.assertEqual(holders(), [qemu, []])
+        self.assertEqual(guest.state(), "running")
+
+
 class Lost(lease_hosts.SanlockTest):
     """The lockspace is lost, sanlock dies, the storage fails: what <on_lockfailure> says, happens."""
 
