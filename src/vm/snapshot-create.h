@@ -24,6 +24,7 @@ struct snapshot_overlay {
 	enum disk_source base_type;
 	enum disk_format base_format;
 	bool reuse;		  /* it is there, and stays whatever happens */
+	bool merged;		  /* in undoing: QEMU does not write to it any more, or never did */
 	uint32_t node, base_node; /* numbers of their block nodes; 0: the VM is off */
 };
 
@@ -91,7 +92,7 @@ enum step_result snapshot_add_nodes(struct job *job, void *context, struct error
 enum step_result snapshot_delete_nodes(struct job *job, void *context, struct error *err);
 /* Arguments of QMP "transaction": all disks at once. */
 json *snapshot_switch_arguments(const struct snapshot_operation *o);
-/* The overlays are, or are not, what the definition's disks are; `d` may be NULL. */
+/* The overlays, but for merged ones, are what the definition's disks are, or none is; `d` may be NULL. */
 void snapshot_push_overlays(const struct snapshot_operation *o, struct domain *d);
 void snapshot_drop_overlays(const struct snapshot_operation *o, struct domain *d);
 /* Both definitions name them from now on, on disk too. */

@@ -19,6 +19,14 @@ char *snapshot_node_name(uint32_t number)
 	return xasprintf("libvirt-%u-format", number);
 }
 
+static struct disk *find_with_source(
+	struct domain *d, const struct snapshot_overlay *overlay, const char *source)
+{
+	struct disk *disk = d ? domain_find_disk(d, overlay->target) : NULL;
+
+	return disk && disk->source && streq(disk->source, source) ? disk : NULL;
+}
+
 /* ---- files ---- */
 
 static int open_directory(const char *path, const char **ret_name, struct error *err)
@@ -109,14 +117,25 @@ enum step_result snapshot_make_overlays(struct job *job, void *context, struct e
 	return STEP_WAIT;
 }
 
+/* It could not be merged, and an earlier daemon has written that down. */
+static bool is_kept(const struct vm *vm, const struct snapshot_overlay *overlay)
+{
+	struct domain *live = vm->process_ended ? NULL : vm->live;
+
+	return find_with_source(live, overlay, overlay->path) ||
+	       find_with_source(vm->persistent, overlay, overlay->path);
+}
+
 enum step_result snapshot_remove_overlays(struct job *job, void *context, struct error *err)
 {
 	struct snapshot_operation *o = context;
 	enum step_result r = STEP_DONE;
 
-	for (size_t i = 0; o->made && i < o->overlays.n; i++) {
+	for (size_t i = 0; i < o->overlays.n; i++) {
 		const struct snapshot_overlay *overlay = &o->overlays.items[i];
 
+		if ((!o->made && !overlay->merged) || is_kept(o->op.vm, overlay))
+			continue;
 		if (overlay->reuse || unlink(overlay->path) == 0 || errno == ENOENT)
 			continue;
 		error_errno(err, errno, "remove %s", overlay->path);
@@ -242,14 +261,6 @@ json *snapshot_switch_arguments(const struct snapshot_operation *o)
 
 /* ---- definitions ---- */
 
-static struct disk *find_with_source(
-	struct domain *d, const struct snapshot_overlay *overlay, const char *source)
-{
-	struct disk *disk = d ? domain_find_disk(d, overlay->target) : NULL;
-
-	return disk && disk->source && streq(disk->source, source) ? disk : NULL;
-}
-
 void snapshot_push_overlays(const struct snapshot_operation *o, struct domain *d)
 {
 	for (size_t i = 0; i < o->overlays.n; i++) {
@@ -257,7 +268,7 @@ void snapshot_push_overlays(const struct snapshot_operation *o, struct domain *d
 		struct disk *disk = find_with_source(d, overlay, overlay->base);
 		bool has_nodes = disk && disk->node;
 
-		if (!disk)
+		if (!disk || overlay->merged)
 			continue;
 		chain_push(d, disk, overlay->type, overlay->path, overlay->format);
 		disk->node = has_nodes ? overlay->node : 0;

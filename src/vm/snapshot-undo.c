@@ -127,7 +127,8 @@ static void fail_with(
 	}
 	error_prefix(&failure, "disk %s goes on in %s, which could not be merged into %s", overlay->target,
 		overlay->path, overlay->base);
-	/* So every definition must say. */
+	/* So every definition must say, of this and those behind it. */
+	snapshot_drop_overlays(o, o->op.vm->live);
 	if (snapshot_define_overlays(o, &ignored) < 0)
 		log_write(LOG_LEVEL_ERROR, o->op.vm->name, o->op.type->job.name, "%s", ignored.message);
 	end(o, &failure);
@@ -205,7 +206,7 @@ static void devices_listed(struct qmp *q, json *ret, const struct error *err, vo
 		return;
 	}
 	while (o->at < o->overlays.n && !is_switched(&o->overlays.items[o->at], ret))
-		o->at++;
+		o->overlays.items[o->at++].merged = true;
 	if (o->at == o->overlays.n) {
 		end(o, NULL);
 	} else if (o->begun && o->at == before) {

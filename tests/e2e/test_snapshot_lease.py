@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Leases of a VM whose disks' images change by snapshots: whatever the guest writes to is held, and nothing else is."""
 
+import json
+import pathlib
 import unittest
 
 import harness
@@ -125,6 +127,38 @@ class Undone(LeaseTest):
             self.check_held()
         self.create("s1")
         self.check_held()
+
+
+    def test_one_cannot_be_merged(self):
+        """The guest goes on in that overlay, and in the other disk's old image; each is held, and can be merged later."""
+        hold = self.path("hold")
+        hold.write_bytes(b"")
+        self.daemon.restart(GODWIT_FAULT=f"io-saving=hold:{hold}")
+        self.running()
+        client = self.virsh.start("snapshot-create-as", self.guest.name, "s1", "--memspec",
+                                  f"file={self.path('s1.mem')},snapshot=external")
+        wait_for(lambda: self.sources() == self.overlays("s1"), "the disks are switched")
+        node, = (b["inserted"]["node-name"] for b in json.loads(self.ask("query-block"))["return"]
+                 if b.get("inserted", {}).get("file") == self.overlays("s1")["vdb"])
+        self.ask("block-stream", **{"job-id": "in-the-way", "device": node, "auto-finalize": False})
+        self.virsh("domjobabort", self.guest.name)
+        client.communicate(timeout=60)
+        self.assertIn("could not be merged", self.daemon.stderr())
+        stuck = {"hda": self.bases()["hda"], "vdb": self.overlays("s1")["vdb"]}
+        self.assertEqual(self.sources(), stuck)
+        self.assertIn(stuck["vdb"], self.virsh("dumpxml", "--inactive", self.guest.name))
+        self.assertIn(stuck["hda"], self.virsh("dumpxml", "--inactive", self.guest.name))
+        self.assertFalse(pathlib.Path(self.overlays("s1")["hda"]).exists())
+        self.check_held()
+        self.ask("job-cancel", id="in-the-way")
+        wait_for(lambda: '"return":[]' in self.ask("query-jobs").replace(" ", ""), "it is out of the way")
+        self.virsh("blockcommit", self.guest.name, "vdb", "--active", "--pivot")
+        self.assertEqual(self.sources(), self.bases())
+        self.check_held()
+        self.guest.wait_count(self.guest.last() + 20)
+
+    def ask(self, command, **arguments):
+        return self.virsh("qemu-monitor-command", self.guest.name, json.dumps({"execute": command, "arguments": arguments}))
 
 
 if __name__ == "__main__":
