@@ -62,15 +62,15 @@ static void dropped(struct operation *op, const struct error *err)
 		begin(o);
 }
 
-static void fall_back(struct snapshot_operation *o, const struct error *why)
+/* What QEMU still has to answer is noted, and followed no further. */
+static void fall_back(struct snapshot_operation *o, enum capture_method method, const struct error *why)
 {
 	struct snapshot_capture *c = &o->capture;
 	struct error failure = ERROR_INIT;
 	enum step_result r;
 
-	c->method = c->method == CAPTURE_GATE ? CAPTURE_BACKGROUND
-		    : o->live && !c->switched ? CAPTURE_LIVE
-					      : CAPTURE_STOPPED;
+	c->method = method;
+	c->falling_back = true;
 	log_write(LOG_LEVEL_NOTICE, o->op.vm->name, "snapshot-create", "the snapshot is taken %s: %s",
 		method_names[c->method], why->message);
 	gate_remove(&c->gate, o->op.vm, NULL, NULL);
@@ -88,7 +88,7 @@ static void stop_replied(struct qmp *q, json *ret, const struct error *err, void
 	struct snapshot_operation *o = userdata;
 
 	o->capture.stood = clock_now();
-	if (may_continue(o, err))
+	if (may_continue(o, err) && !o->capture.falling_back)
 		switch_disks(o);
 }
 
@@ -117,6 +117,8 @@ static void disks_switched(struct qmp *q, json *ret, const struct error *err, vo
 	c->overlaid = clock_now();
 	c->switched = true;
 	snapshot_push_overlays(o, o->op.vm->live);
+	if (c->falling_back)
+		return;
 	if (!o->has_memory || c->method == CAPTURE_LIVE)
 		go_on(o);
 	else if (c->method != CAPTURE_GATE)
@@ -297,7 +299,7 @@ void snapshot_stream_broke(struct snapshot_operation *o, const struct error *err
 	struct snapshot_capture *c = &o->capture;
 
 	if (c->active && !c->memory_begun && c->method <= CAPTURE_BACKGROUND && err->code == ERROR_QEMU) {
-		fall_back(o, err);
+		fall_back(o, o->live && !c->stopped && !c->switched ? CAPTURE_LIVE : CAPTURE_STOPPED, err);
 		return;
 	}
 	c->failure = *err;
@@ -345,7 +347,7 @@ static void gate_is_shut(struct vm *vm, const struct error *err, void *userdata)
 	if (!o->capture.active)
 		return;
 	if (err && err->code == ERROR_QEMU)
-		fall_back(o, err);
+		fall_back(o, CAPTURE_BACKGROUND, err);
 	else if (may_continue(o, err))
 		start_stream(o);
 }
@@ -355,10 +357,11 @@ static void begin(struct snapshot_operation *o)
 	struct snapshot_capture *c = &o->capture;
 	struct error err = ERROR_INIT;
 
+	c->falling_back = false;
 	switch (c->method) {
 	case CAPTURE_GATE:
 		if (gate_shut(&c->gate, o->op.vm, gate_is_shut, o, &err) < 0)
-			finish(o, &err);
+			fall_back(o, CAPTURE_BACKGROUND, &err);
 		break;
 	case CAPTURE_BACKGROUND:
 	case CAPTURE_STOPPED:

@@ -42,6 +42,7 @@ struct snapshot_capture {
 	bool switched;	   /* the disks have their overlays */
 	bool memory_begun; /* QEMU has the devices, and memory is protected */
 	bool active;	   /* its step is at work */
+	bool falling_back; /* what was tried is being undone, and `method` comes next */
 	bool streamed, awaits_stream,
 		syncing; /* the stream is all written; its end, or its syncing, is what the step waits for */
 	struct error failure; /* of a stream that broke while another step was at work */
