@@ -26,7 +26,6 @@ enum error_code {
 	ERROR_EXISTS, /* name or UUID already taken */
 	ERROR_NO_DOMAIN,
 	ERROR_NO_SNAPSHOT,
-	ERROR_REVERT_RISKY, /* going back to a snapshot that may not be what it seems, without force */
 	ERROR_NO_METADATA,
 	ERROR_NO_SAVED_IMAGE,
 	ERROR_DAMAGED, /* a file's contents are not what was written */
@@ -39,6 +38,7 @@ enum error_code {
 	ERROR_AGENT,	     /* the agent in the guest cannot be talked to */
 	ERROR_AGENT_TIMEOUT, /* it did not answer this command in time */
 	ERROR_AGENT_REFUSED, /* it refused; the message has its words */
+	ERROR_REVERT_RISKY,  /* going back to a snapshot that may not be what it seems, without force */
 	ERROR_CODE_MAX_,
 };
 

@@ -59,7 +59,7 @@ static uint64_t get_bandwidth(const struct arguments *args)
 /* ---- waiting ---- */
 
 struct waiter {
-	const char *disk;
+	const char *disk; /* as it was typed: a path, or its target */
 	bool is_over, is_ready;
 	int status;
 };
@@ -68,9 +68,10 @@ static void hear(unsigned program, int procedure, const void *payload, size_t le
 {
 	struct waiter *w = userdata;
 	struct rpc_event_block_job event = {0};
+	int expected = *w->disk == '/' ? RPC_EVENT_CALLBACK_BLOCK_JOB : RPC_EVENT_CALLBACK_BLOCK_JOB_2;
 
 	/* the callback id, an int, comes first */
-	if (program != RPC_PROGRAM_REMOTE || procedure != RPC_EVENT_CALLBACK_BLOCK_JOB_2 || len < 4 ||
+	if (program != RPC_PROGRAM_REMOTE || procedure != expected || len < 4 ||
 		payload_decode((const char *)payload + 4, len - 4, (xdrproc_t)xdr_rpc_event_block_job, &event,
 			NULL) < 0)
 		return;
@@ -84,7 +85,8 @@ static void hear(unsigned program, int procedure, const void *payload, size_t le
 
 static int listen_to(struct cli *cli, struct rpc_domain *dom, struct waiter *w, struct error *err)
 {
-	struct rpc_event_register_args args = {.event_id = RPC_EVENT_ID_BLOCK_JOB_2, .dom = dom};
+	struct rpc_event_register_args args = {
+		.event_id = *w->disk == '/' ? RPC_EVENT_ID_BLOCK_JOB : RPC_EVENT_ID_BLOCK_JOB_2, .dom = dom};
 	struct rpc_int_ret ret = {0};
 	struct client_call call = {.procedure = RPC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY,
 		CLIENT_ARGS(rpc_event_register_args, &args),
@@ -298,6 +300,8 @@ int cmd_blockresize(struct cli *cli, const struct arguments *args, struct error 
 		.procedure = RPC_DOMAIN_BLOCK_RESIZE, CLIENT_ARGS(rpc_block_number_args, &a)};
 	uint64_t size = 0;
 
+	if (!arguments_string(args, "size"))
+		return error_set(err, ERROR_INVALID_ARGUMENT, "command 'blockresize' requires <size>");
 	if (parse_size(arguments_string(args, "size"), &size, err) < 0 ||
 		cli_find_domain(cli, args, BY_ANY, &dom, err) < 0)
 		return -1;

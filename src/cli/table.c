@@ -385,7 +385,7 @@ static const struct option_spec blockjob_options[] = {
 	END,
 };
 static const struct option_spec blockresize_options[] = {
-	DOMAIN, DISK_PATH, WORD("size", "in KiB, or with b, k, M, G or T behind it"), END};
+	DOMAIN, DISK_PATH, MAY_WORD("size", "in KiB, or with b, k, M, G or T behind it"), END};
 static const struct option_spec to_native_options[] = {
 	WORD("format", "qemu-argv"),
 	TEXT("domain", "name, id or UUID of the VM"),

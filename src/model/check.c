@@ -18,8 +18,9 @@ int domain_check_name(const char *name, struct error *err)
 		return error_set(err, ERROR_XML, "a domain's name must not hold control characters");
 	if (strchr(name, '/'))
 		return error_set(err, ERROR_XML, "name '%s' must not hold '/'", name);
-	if (streq(name, ".") || streq(name, ".."))
-		return error_set(err, ERROR_XML, "name '%s' is that of a directory", name);
+	/* Files that begin so are hidden, also from who reads all of a directory. */
+	if (*name == '.')
+		return error_set(err, ERROR_XML, "name '%s' must not begin with '.'", name);
 	return 0;
 }
 

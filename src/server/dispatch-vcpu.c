@@ -8,6 +8,7 @@
 #include "constants.h"
 #include "dispatch.h"
 #include "param-list.h"
+#include "session.h"
 #include "stats.h"
 
 #define AFFINITY_CPUS (RPC_CPUMAP_MAX * 8)
@@ -116,7 +117,14 @@ void handle_domain_get_vcpus_flags(struct call *call)
 	if (!vm)
 		return;
 	if (args->flags & RPC_VCPU_GUEST) {
-		call_count_guest_vcpus(call);
+		struct error err = ERROR_INIT;
+
+		if (!call->session->read_only) {
+			call_count_guest_vcpus(call);
+			return;
+		}
+		error_set(&err, ERROR_OPERATION_DENIED, "read only access prevents asking the guest agent");
+		call_fail(call, &err);
 		return;
 	}
 	d = find_definition(call, vm, args->flags);

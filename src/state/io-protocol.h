@@ -44,7 +44,6 @@
 enum io_type {
 	IO_START = 1,
 	IO_PROGRESS,
-	IO_MEMORY_BEGUN, /* the first page has come */
 	IO_STREAMED,
 	IO_COMMIT,
 	IO_DONE,
@@ -53,11 +52,12 @@ enum io_type {
 	IO_SERVABLE,
 	IO_CONNECT, /* + QEMU's socket, and one for urgent pages when it has postcopy-preempt */
 	IO_GO,
-	IO_HURRY,   /* fill without regard for the guest */
-	IO_RETRY,   /* read again what could not be read */
-	IO_TROUBLE, /* something cannot be read, and is not tried again before RETRY */
-	IO_MENDED,  /* behind TROUBLE and RETRY: it could be read */
-	IO_LOST,    /* QEMU is gone from its socket: another CONNECT is waited for */
+	IO_HURRY,	 /* fill without regard for the guest */
+	IO_RETRY,	 /* read again what could not be read */
+	IO_TROUBLE,	 /* something cannot be read, and is not tried again before RETRY */
+	IO_MENDED,	 /* behind TROUBLE and RETRY: it could be read */
+	IO_LOST,	 /* QEMU is gone from its socket: another CONNECT is waited for */
+	IO_MEMORY_BEGUN, /* of a save: the first page has come */
 };
 
 struct io_message {

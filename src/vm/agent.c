@@ -25,8 +25,10 @@
 #include "clock.h"
 #include "list.h"
 
-#define READ_SIZE (64u << 10)
-#define SENTINEL  ((char)0xff)
+#define READ_SIZE     (64u << 10)
+#define SENTINEL      ((char)0xff)
+#define SYNC_LINE_MAX 1024 /* bytes */
+#define VALUES_MAX    32768
 
 enum agent_state { AGENT_IDLE, AGENT_SYNCING, AGENT_ASKING };
 
@@ -224,7 +226,7 @@ static void handle_sync_line(struct agent *a, const char *line, size_t len)
 {
 	_cleanup_json_ json *message = NULL;
 
-	bool is_it = json_parse(line, len, &message, NULL) == 0 &&
+	bool is_it = len <= SYNC_LINE_MAX && json_parse(line, len, &message, NULL) == 0 &&
 		     json_get_int(message, "return", -1) == a->sync_id;
 
 	/* Behind the last sentinel nothing else can follow. */
@@ -266,13 +268,26 @@ static const char *find_line(struct agent *a, size_t *ret_len, size_t *ret_next)
 	return a->in.data;
 }
 
+/* A parsed value takes some hundred times the bytes of "{},": their number is bounded, too. */
+static bool has_few_values(const char *line, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++)
+		n += line[i] == '{' || line[i] == '[' || line[i] == ',';
+	return n <= VALUES_MAX;
+}
+
 /* What comes behind the reply belongs to nothing. */
 static void handle_reply_line(struct agent *a, const char *line, size_t len)
 {
 	_cleanup_json_ json *message = NULL;
-	int r = json_parse(line, len, &message, NULL);
+	bool few = has_few_values(line, len);
+	int r = few ? json_parse(line, len, &message, NULL) : -1;
 
 	buf_fini(&a->in);
+	if (!few)
+		return fail(a, ERROR_AGENT, "the agent's reply holds more than 32768 values");
 	if (r < 0)
 		return fail(a, ERROR_AGENT, "the agent sent something that is not JSON");
 	handle_reply(a, message);

@@ -22,10 +22,11 @@ static const char *find_name(json *nodes, uint32_t number)
 /* "../a/mid" and "base": "../a/base". Takes `from`, which may be NULL. */
 static char *walk(char *from, const char *name)
 {
-	_cleanup_free_ char *before = from;
 	const char *slash = from ? strrchr(from, '/') : NULL;
+	char *path = slash ? xasprintf("%.*s/%s", (int)(slash - from), from, name) : xstrdup(name);
 
-	return slash ? xasprintf("%.*s/%s", (int)(slash - from), from, name) : xstrdup(name);
+	free(from);
+	return path;
 }
 
 int block_job_find_relative(struct block_job *job, json *nodes)

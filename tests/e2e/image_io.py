@@ -13,6 +13,7 @@ import subprocess
 import time
 
 START, PROGRESS, STREAMED, COMMIT, DONE, FAILED = range(1, 7)
+MEMORY_BEGUN = 15
 SAVE, LOAD, VERIFY = range(3)
 FORMATS = {"raw": 0, "zstd": 5, "sparse": 6}
 STREAM_BUFFER = 512 << 10
@@ -78,7 +79,7 @@ class Transfer:
                 if wanted == DONE:
                     self.process.wait()
                 return
-            else:
+            elif packet[0] != MEMORY_BEGUN:
                 raise AssertionError(f"message {packet[0]} instead of {wanted}")
 
     def commit(self):
