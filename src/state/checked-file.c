@@ -9,6 +9,7 @@
 #include "checked-file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <zstd.h>
 
@@ -205,6 +206,21 @@ int checked_file_read(struct checked_file *f, uint64_t offset, void *data, size_
 	if (f->frames.n > 0)
 		return read_frames(f, offset, data, len, err);
 	return read_file(f, f->stream_offset + offset, data, len, err);
+}
+
+void checked_file_expect(struct checked_file *f, uint64_t offset, size_t len)
+{
+	uint64_t from = f->stream_offset + offset, to = from + len, ignored;
+
+	if (len == 0 || offset > checked_file_size(f) || len > checked_file_size(f) - offset)
+		return;
+	if (f->frames.n > 0) {
+		from = f->stream_offset + f->frames.offsets[offset / f->frames.frame_plain];
+		to = f->stream_offset + f->frames.offsets[(offset + len - 1) / f->frames.frame_plain + 1];
+	}
+	piece_bounds(f, to - 1, &ignored, &to);
+	piece_bounds(f, from, &from, &ignored);
+	(void)posix_fadvise(f->fd, (off_t)from, (off_t)(to - from), POSIX_FADV_WILLNEED);
 }
 
 uint64_t checked_file_size(const struct checked_file *f)

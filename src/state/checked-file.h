@@ -33,5 +33,8 @@ bool checked_file_has_sums(const struct checked_file *f);
  */
 int checked_file_read(struct checked_file *f, uint64_t offset, void *data, size_t len, struct error *err);
 
+/* That will be read soon: the system may begin to fetch what it takes, and this does not wait for it. A hint. */
+void checked_file_expect(struct checked_file *f, uint64_t offset, size_t len);
+
 /* A note of the trailer: borrowed; NULL: none. */
 const void *checked_file_note(const struct checked_file *f, enum trailer_note kind, size_t *ret_len);

@@ -42,7 +42,6 @@ int serving_begin(struct page_server *s, struct page_reader **reader, struct err
 {
 	_cleanup_(buf_fini) struct buf package = {0};
 
-	hot_list_read(s->image_fd, s->blocks, s->n_blocks, &s->hot);
 	if (send_head(s, err) < 0 || send_hot_pages(s, reader, err) < 0)
 		return -1;
 	pthread_mutex_lock(&s->lock);

@@ -280,6 +280,22 @@ int page_server_connect(struct page_server *s, int main_fd, int urgent_fd, bool 
 
 /* ---- the owner's side ---- */
 
+/* QEMU takes its time to start, and they are the first that it gets: the disk can bring them meanwhile. */
+static int expect_hot_pages(struct page_server *s, struct error *err)
+{
+	struct page_reader *reader = NULL;
+
+	hot_list_read(s->image_fd, s->blocks, s->n_blocks, &s->hot);
+	if (s->hot.pages.n == 0)
+		return 0;
+	if (page_reader_open(s->source, &reader, err) < 0)
+		return -1;
+	VEC_FOREACH (ref, &s->hot.pages)
+		page_reader_expect(reader, ref.block, ref.page);
+	page_reader_free(reader);
+	return 0;
+}
+
 int page_server_new(int image_fd, const char *name, struct page_server **ret, struct error *err)
 {
 	struct page_server *s = NEW(struct page_server);
@@ -306,6 +322,8 @@ int page_server_new(int image_fd, const char *name, struct page_server **ret, st
 	s->blocks = page_source_blocks(s->source, &s->n_blocks);
 	s->n_pages = page_source_memory(s->source) / RAM_PAGE;
 	page_claims_init(&s->claims, s->blocks, s->n_blocks);
+	if (expect_hot_pages(s, err) < 0)
+		goto fail;
 	*ret = s;
 	return 0;
 fail:

@@ -285,6 +285,12 @@ static uint64_t page_offset(const struct page_source *s, unsigned block, uint64_
 	return s->index.offsets[block][page];
 }
 
+void page_reader_expect(struct page_reader *r, unsigned block, uint64_t page)
+{
+	if (!page_reader_is_zero(r, block, page))
+		checked_file_expect(r->file, page_offset(r->source, block, page), RAM_PAGE);
+}
+
 int page_reader_read(struct page_reader *r, unsigned block, uint64_t page, uint8_t ret[RAM_PAGE],
 	bool *ret_zero, struct error *err)
 {

@@ -38,5 +38,7 @@ void page_reader_free(struct page_reader *r); /* accepts NULL */
 /* A page the image says nothing of is zero. After an error the next call tries anew. */
 int page_reader_read(struct page_reader *r, unsigned block, uint64_t page, uint8_t ret[RAM_PAGE],
 	bool *ret_zero, struct error *err);
+/* It will be read soon (checked-file.h). */
+void page_reader_expect(struct page_reader *r, unsigned block, uint64_t page);
 /* Nothing has to be read for it. */
 bool page_reader_is_zero(const struct page_reader *r, unsigned block, uint64_t page);
