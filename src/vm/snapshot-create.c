@@ -203,7 +203,10 @@ static enum step_result unpublish(struct job *job, void *context, struct error *
 {
 	struct snapshot_operation *o = context;
 
-	if (!o->has_memory || o->stream.in_place || unlink(o->stream.path) == 0 || errno == ENOENT)
+	/* Else what is there is another's. */
+	if (!o->has_memory || !state_stream_is_published(&o->stream))
+		return STEP_DONE;
+	if (unlink(o->stream.path) == 0 || errno == ENOENT)
 		return STEP_DONE;
 	error_errno(err, errno, "remove %s", o->stream.path);
 	return STEP_FAILED;

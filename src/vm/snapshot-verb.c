@@ -268,6 +268,41 @@ static void plan_overlays(struct snapshot_operation *o, bool reuse)
 	}
 }
 
+/* What is not there yet is compared by its name; publishing finds out the rest (state-stream.h). */
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat of_a, of_b;
+
+	if (streq(a, b))
+		return true;
+	if (!a || !b || stat(a, &of_a) < 0 || stat(b, &of_b) < 0)
+		return false;
+	if (S_ISBLK(of_a.st_mode) && S_ISBLK(of_b.st_mode))
+		return of_a.st_rdev == of_b.st_rdev;
+	return of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+}
+
+static int check_memory_file(const struct snapshot_operation *o, struct error *err)
+{
+	const char *path = o->stream.path, *target = NULL;
+
+	VEC_FOREACH (overlay, &o->overlays) {
+		if (is_same_file(overlay.path, path))
+			target = overlay.target;
+	}
+	VEC_FOREACH (disk, &o->op.vm->live->disks) {
+		if (is_same_file(disk->source, path))
+			target = disk->target;
+		VEC_FOREACH (layer, &disk->backing) {
+			if (is_same_file(layer.source, path))
+				target = disk->target;
+		}
+	}
+	return target ? error_set(err, ERROR_UNSUPPORTED_CONFIG,
+				"unable to use the same file '%s' for the memory and disk '%s'", path, target)
+		      : 0;
+}
+
 static int plan_memory(struct snapshot_operation *o, bool reuse, struct error *err)
 {
 	struct vm *vm = o->op.vm;
@@ -285,7 +320,10 @@ static int plan_memory(struct snapshot_operation *o, bool reuse, struct error *e
 	o->stream.image_running = o->was_running;
 	o->stream.xml = domain_format(
 		vm->live, DOMAIN_FORMAT_SECURE | DOMAIN_FORMAT_INACTIVE | DOMAIN_FORMAT_MIGRATABLE);
-	return state_stream_set_target(&o->stream, o->snapshot->memory_file, err);
+	o->stream.exclusive = !reuse;
+	if (state_stream_set_target(&o->stream, o->snapshot->memory_file, err) < 0)
+		return -1;
+	return check_memory_file(o, err);
 }
 
 static int check_options(

@@ -387,13 +387,15 @@ static int sync_directory(const char *path, struct error *err)
 
 enum step_result state_stream_publish(struct state_stream *s, struct error *err)
 {
+	int r;
+
 	if (s->in_place)
 		return STEP_DONE;
-	if (rename(s->partial, s->path) < 0 && !(errno == ENOENT && access(s->path, F_OK) == 0)) {
-		error_errno(err, errno, "rename %s to %s", s->partial, s->path);
-		return STEP_FAILED;
-	}
-	return sync_directory(s->path, err) < 0 ? STEP_FAILED : STEP_DONE;
+	if (state_stream_is_published(s))
+		r = sync_directory(s->path, err);
+	else
+		r = file_rename(s->partial, s->path, !s->exclusive, err);
+	return r < 0 ? STEP_FAILED : STEP_DONE;
 }
 
 bool state_stream_is_published(const struct state_stream *s)

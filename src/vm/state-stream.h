@@ -28,6 +28,7 @@ struct state_stream {
 	char *path;	    /* where the image will be; absolute, no symlink */
 	char *partial;	    /* where it is written: hidden, in the same directory */
 	bool in_place;	    /* path is a block device and is written directly */
+	bool exclusive;	    /* publishing fails when another file stands there by then */
 	bool image_running; /* what the image is to say of the guest */
 	char *xml;
 	enum image_format format;

@@ -203,6 +203,11 @@ class Running(SnapshotTest):
         self.refuse("(?i)quiesce", "x", "--quiesce", memory=True)
         self.refuse("(?i)exclusive|exclude|--live", "x", "--live", "--halt", memory=True)
         self.refuse("nothing", "x", "--disk-only", "--diskspec", "hda,snapshot=no", "--diskspec", "vdb,snapshot=no")
+        for path in (self.overlays("x")["hda"], self.path("f")):
+            self.refuse("same file", "x", "--memspec", f"file={path},snapshot=external", "--diskspec", f"vdb,file={self.path('f')}")
+        for path in self.bases()["hda"], self.sources()["vdb"]:
+            self.refuse("same file", "x", "--reuse-external", "--memspec", f"file={path},snapshot=external", "--diskspec",
+                        f"hda,file={taken}", "--diskspec", "vdb,snapshot=no")
         self.refuse("(?i)directory", "x", "--disk-only", "--diskspec", "hda,file=/nonexistent/f", "--diskspec",
                     "vdb,snapshot=no")
         self.guest.wait_count(self.guest.last() + 20)
