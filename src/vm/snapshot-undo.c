@@ -6,6 +6,7 @@
  * Whether the disks have been switched is asked of QEMU: all have been, or none (it was one transaction).
  */
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "chain.h"
@@ -43,21 +44,56 @@ static void end(struct snapshot_operation *o, const struct error *err)
 
 /* ---- without a QEMU ---- */
 
+/* May it hold what the guest wrote? An image of the user's holds what he put there as long as the guest does not write to it. */
+static bool is_to_commit(const struct snapshot_operation *o, const struct snapshot_overlay *overlay)
+{
+	return !overlay->merged && (!overlay->reuse || o->capture.switched) &&
+	       access(overlay->path, F_OK) == 0;
+}
+
+/* The guest's data stay in what could not be merged, and the next start must find them there. */
+static void keep_unmerged(struct snapshot_operation *o)
+{
+	struct error err = ERROR_INIT;
+
+	o->made = false;
+	for (size_t i = 0; i < o->overlays.n; i++)
+		if (!is_to_commit(o, &o->overlays.items[i]))
+			o->overlays.items[i].merged = true;
+	if (snapshot_define_overlays(o, &err) < 0)
+		log_write(LOG_LEVEL_ERROR, o->op.vm->name, o->op.type->job.name, "%s", err.message);
+}
+
 static void committed(const char *output, const struct error *err, void *userdata)
 {
 	struct snapshot_operation *o = userdata;
+	size_t n = qemu_img_get_done(o->img);
+	struct error failure = ERROR_INIT;
 
+	if (err)
+		failure = *err;
 	qemu_img_free(TAKE_PTR(o->img));
-	end(o, err);
+	for (size_t i = 0; err && n > 0 && i < o->overlays.n; i++)
+		if (is_to_commit(o, &o->overlays.items[i])) {
+			o->overlays.items[i].merged = true;
+			n--;
+		}
+	if (err)
+		keep_unmerged(o);
+	end(o, err ? &failure : NULL);
 }
 
+/* Into the one below, and no other, whatever the image says. */
 static void add_commit(const struct snapshot_overlay *overlay, struct strv *ret)
 {
 	*ret = (struct strv){0};
 	strv_add(ret, "commit");
 	strv_add(ret, "-q");
+	strv_add(ret, "-d");
 	strv_add(ret, "-f");
 	strv_add(ret, overlay->format == DISK_FORMAT_RAW ? "raw" : "qcow2");
+	strv_add(ret, "-b");
+	strv_add(ret, overlay->base);
 	strv_add(ret, overlay->path);
 }
 
@@ -69,7 +105,7 @@ static enum step_result merge_files(struct snapshot_operation *o, struct error *
 	int r = 0;
 
 	for (size_t i = 0; i < o->overlays.n; i++)
-		if (access(o->overlays.items[i].path, F_OK) == 0)
+		if (is_to_commit(o, &o->overlays.items[i]))
 			add_commit(&o->overlays.items[i], &commands[n++]);
 	if (n > 0)
 		r = qemu_img_start(o->op.vm->registry->loop, commands, n, committed, o, &o->img, err);
@@ -77,7 +113,7 @@ static enum step_result merge_files(struct snapshot_operation *o, struct error *
 		strv_fini(&commands[i]);
 	free(commands);
 	if (r < 0)
-		o->made = false;
+		keep_unmerged(o);
 	return r < 0 ? STEP_FAILED : n > 0 ? STEP_WAIT : STEP_DONE;
 }
 
@@ -195,6 +231,15 @@ static void ask_jobs(struct snapshot_operation *o)
 		lose_qemu(o);
 }
 
+/* The guest writes to what is below: a merging that finds the file, after QEMU or this daemon have died, would bring old data back. */
+static void set_merged(struct snapshot_operation *o, struct snapshot_overlay *overlay)
+{
+	overlay->merged = true;
+	if (o->made && !overlay->reuse && unlink(overlay->path) < 0 && errno != ENOENT)
+		log_write(LOG_LEVEL_ERROR, o->op.vm->name, o->op.type->job.name, "remove %s: %s",
+			overlay->path, strerror(errno));
+}
+
 static void devices_listed(struct qmp *q, json *ret, const struct error *err, void *userdata)
 {
 	struct snapshot_operation *o = userdata;
@@ -206,7 +251,7 @@ static void devices_listed(struct qmp *q, json *ret, const struct error *err, vo
 		return;
 	}
 	while (o->at < o->overlays.n && !is_switched(&o->overlays.items[o->at], ret))
-		o->overlays.items[o->at++].merged = true;
+		set_merged(o, &o->overlays.items[o->at++]);
 	if (o->at == o->overlays.n) {
 		end(o, NULL);
 	} else if (o->begun && o->at == before) {

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Taking snapshots: memory and disks of one instant, what is refused, and what is left of those that fail."""
 
+import fcntl
 import re
 import subprocess
 import unittest
@@ -332,6 +333,22 @@ class Undone(SnapshotTest):
         self.virsh("start", self.guest.name)
         wait_for(lambda: self.guest.boots() == 2, "it boots again")
         wait_for(lambda: re.search(rb"GW disk=/dev/vda base=([1-9]\d+)", self.guest.console_bytes()), "its disk has its counter")
+
+    def test_merged_in_part(self):
+        """QEMU is gone and one of two images cannot be written: the VM goes on in that one's overlay."""
+        client = self.start_streaming()
+        with open(self.guest.second, "rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH, 1, 201)  # "nobody else writes", as QEMU says it
+            harness.kill_and_wait(harness.qemus_of(self.root)[0])
+            self.assertNotEqual(client.wait(), 0)
+        left = self.overlays("s1")
+        self.assertEqual(self.sources(), {"vda": self.bases()["vda"], "vdb": left["vdb"]})
+        self.assertFalse(harness.pathlib.Path(left["vda"]).exists())
+        self.assertEqual(image_info(left["vdb"])[1], self.bases()["vdb"])
+        self.virsh("start", self.guest.name)
+        wait_for(lambda: self.guest.boots() == 2, "it boots again")
+        for device in (b"vda", b"vdb"):
+            wait_for(lambda: re.search(rb"GW disk=/dev/%s base=([1-9]\d+)" % device, self.guest.console_bytes()), f"{device} has its counter")
 
 
 if __name__ == "__main__":
