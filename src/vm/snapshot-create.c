@@ -13,8 +13,9 @@
  *	resume         the guest that stood still for it
  *	thaw, stream, note-disks, sync
  *	publish        the memory's image has its name                         removed
+ *	define-overlays  the persistent definition names the overlays           names what is below
  *	record         the metadata is written: the commit point
- *	define         the definitions name the overlays, the tree its current snapshot
+ *	define         the live definition's file names them, the tree its current snapshot
  *	give-leases    of the images that were frozen
  *	finish         --halt: QEMU is ended
  *
@@ -214,6 +215,17 @@ static enum step_result unpublish(struct job *job, void *context, struct error *
 
 /* ---- what is known of it ---- */
 
+/* Before the commit point: a definition that cannot be written would have the next start write to what is frozen. */
+static enum step_result define_overlays(struct job *job, void *context, struct error *err)
+{
+	return snapshot_define_persistent(context, err) < 0 ? STEP_FAILED : STEP_DONE;
+}
+
+static enum step_result undefine_overlays(struct job *job, void *context, struct error *err)
+{
+	return snapshot_undefine_persistent(context, err) < 0 ? STEP_FAILED : STEP_DONE;
+}
+
 static enum step_result record(struct job *job, void *context, struct error *err)
 {
 	struct snapshot_operation *o = context;
@@ -278,13 +290,14 @@ static const struct job_step snapshot_steps[] = {
 	{"note-disks", note_disks, NULL},
 	{"sync", sync_image, NULL},
 	{"publish", publish, unpublish},
+	{"define-overlays", define_overlays, undefine_overlays},
 	{"record", record, NULL},
 	{"define", define, NULL},
 	{"give-leases", snapshot_give_leases, NULL},
 	{"finish", finish, NULL},
 };
 
-enum { SNAPSHOT_COMMIT = 14 };
+enum { SNAPSHOT_COMMIT = 15 };
 
 static void cancel(struct job *job, void *context)
 {

@@ -93,9 +93,12 @@ enum step_result snapshot_add_nodes(struct job *job, void *context, struct error
 enum step_result snapshot_delete_nodes(struct job *job, void *context, struct error *err);
 /* Arguments of QMP "transaction": all disks at once. */
 json *snapshot_switch_arguments(const struct snapshot_operation *o);
-/* The overlays, but for merged ones, are what the definition's disks are, or none is; `d` may be NULL. */
-void snapshot_push_overlays(const struct snapshot_operation *o, struct domain *d);
-void snapshot_drop_overlays(const struct snapshot_operation *o, struct domain *d);
+/* The overlays, but for merged ones, are what the definition's disks are, or none is; `d` may be NULL. Has it changed? */
+bool snapshot_push_overlays(const struct snapshot_operation *o, struct domain *d);
+bool snapshot_drop_overlays(const struct snapshot_operation *o, struct domain *d);
+/* The same in the persistent definition, if there is one, on disk too. */
+int snapshot_define_persistent(const struct snapshot_operation *o, struct error *err);
+int snapshot_undefine_persistent(const struct snapshot_operation *o, struct error *err);
 /* Both definitions name them from now on, on disk too. */
 int snapshot_define_overlays(const struct snapshot_operation *o, struct error *err);
 char *snapshot_node_name(uint32_t number); /* of the format node */

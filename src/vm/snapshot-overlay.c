@@ -261,8 +261,10 @@ json *snapshot_switch_arguments(const struct snapshot_operation *o)
 
 /* ---- definitions ---- */
 
-void snapshot_push_overlays(const struct snapshot_operation *o, struct domain *d)
+bool snapshot_push_overlays(const struct snapshot_operation *o, struct domain *d)
 {
+	bool changed = false;
+
 	for (size_t i = 0; i < o->overlays.n; i++) {
 		const struct snapshot_overlay *overlay = &o->overlays.items[i];
 		struct disk *disk = find_with_source(d, overlay, overlay->base);
@@ -272,36 +274,50 @@ void snapshot_push_overlays(const struct snapshot_operation *o, struct domain *d
 			continue;
 		chain_push(d, disk, overlay->type, overlay->path, overlay->format);
 		disk->node = has_nodes ? overlay->node : 0;
+		changed = true;
 	}
+	return changed;
 }
 
-void snapshot_drop_overlays(const struct snapshot_operation *o, struct domain *d)
+bool snapshot_drop_overlays(const struct snapshot_operation *o, struct domain *d)
 {
+	bool changed = false;
+
 	for (size_t i = 0; i < o->overlays.n; i++) {
 		const struct snapshot_overlay *overlay = &o->overlays.items[i];
 		struct disk *disk = find_with_source(d, overlay, overlay->path);
 
-		if (disk)
-			chain_drop(disk, 0, 0);
+		if (!disk)
+			continue;
+		chain_drop(disk, 0, 0);
+		changed = true;
 	}
+	return changed;
 }
 
-static int define_persistent(const struct snapshot_operation *o, struct error *err)
+int snapshot_define_persistent(const struct snapshot_operation *o, struct error *err)
 {
 	struct vm *vm = o->op.vm;
 	struct domain *before = vm->persistent;
+	_cleanup_domain_ struct domain *after = before ? domain_copy(before) : NULL;
 
-	if (!before || o->overlays.n == 0)
+	if (!after || !snapshot_push_overlays(o, after))
 		return 0;
-	vm->persistent = domain_copy(before);
-	snapshot_push_overlays(o, vm->persistent);
+	vm->persistent = after;
 	if (definition_write(vm, err) < 0) {
-		domain_free(vm->persistent);
 		vm->persistent = before;
 		return -1;
 	}
-	domain_free(before);
+	after = before;
 	return 0;
+}
+
+/* Also when it cannot be written: the overlays go, and a start that misses one is better than one with what it held once. */
+int snapshot_undefine_persistent(const struct snapshot_operation *o, struct error *err)
+{
+	struct vm *vm = o->op.vm;
+
+	return vm->persistent && snapshot_drop_overlays(o, vm->persistent) ? definition_write(vm, err) : 0;
 }
 
 int snapshot_define_overlays(const struct snapshot_operation *o, struct error *err)
@@ -313,5 +329,5 @@ int snapshot_define_overlays(const struct snapshot_operation *o, struct error *e
 		if (vm_write_live(vm, err) < 0)
 			return -1;
 	}
-	return define_persistent(o, err);
+	return snapshot_define_persistent(o, err);
 }

@@ -285,6 +285,25 @@ class Off(SnapshotTest):
         self.guest.wait_count(10)
 
 
+class Undefinable(SnapshotTest):
+    def test_definition(self):
+        """A definition that cannot be written: the next start would write to what is frozen, so there is no snapshot."""
+        self.running()
+        document = self.path(f"etc/domains/{self.guest.name}.xml")
+        aside = self.path("aside")
+        document.rename(aside)
+        document.mkdir()
+        message = self.virsh.fails("snapshot-create-as", self.guest.name, "s1", "--memspec",
+                                   f"file={self.path('s1.mem')},snapshot=external")
+        self.assertIn(document.name, message)
+        self.check_undone("s1")
+        document.rmdir()
+        aside.rename(document)
+        self.assertNotIn(".s1", self.virsh("dumpxml", self.guest.name, "--inactive"))
+        self.create("s1")
+        self.assertEqual(self.sources(), self.overlays("s1"))
+
+
 class Undone(SnapshotTest):
     def setUp(self):
         super().setUp()
