@@ -157,7 +157,10 @@ int overlay_create(int dirfd, const char *name, const char *base, enum disk_form
 	fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_errno(err, errno, "create %s over %s", name, base);
-	if (write_image(fd, base, format, size) < 0)
-		return error_errno(err, errno, "write %s over %s", name, base);
+	if (write_image(fd, base, format, size) < 0) {
+		error_errno(err, errno, "write %s over %s", name, base);
+		unlinkat(dirfd, name, 0);
+		return -1;
+	}
 	return 0;
 }

@@ -8,6 +8,6 @@
 
 /*
  * Make `name` in `dirfd` (it must not exist), readable by its owner only, as large as `base` is now: the absolute path of an image of
- * `format` (NONE is raw), a regular file or a block device. Durable on return but for the directory. Blocks.
+ * `format` (NONE is raw), a regular file or a block device. Durable on return but for the directory; nothing is left of one that fails. Blocks.
  */
 int overlay_create(int dirfd, const char *name, const char *base, enum disk_format format, struct error *err);
