@@ -379,14 +379,22 @@ static void forget_overlays(struct vm *vm, const struct strv *obsolete)
 	}
 }
 
+/* It belongs to the disks that were left. */
+static void remove_managed_save(struct vm *vm)
+{
+	_cleanup_free_ char *name = vm_file_name(vm, ".save");
+	struct error err = ERROR_INIT;
+
+	if (file_remove(vm->registry->save_fd, name, true, &err) < 0)
+		log_write(LOG_LEVEL_ERROR, vm->name, NULL, "managed save of %s: %s", vm->name, err.message);
+}
+
 static enum step_result tidy(struct job *job, void *context, struct error *err)
 {
 	struct revert_operation *revert = context;
 	struct vm *vm = revert->start.op.vm;
 
-	/* It belongs to the disks that were left. */
-	if (vm_has_managed_save(vm) && vm_managed_save_remove(vm, err) < 0)
-		return STEP_FAILED;
+	remove_managed_save(vm);
 	if (revert->obsolete.n == 0)
 		return STEP_DONE;
 	forget_overlays(vm, &revert->obsolete);

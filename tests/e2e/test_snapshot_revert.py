@@ -194,6 +194,14 @@ class Revert(harness.DaemonTest):
         self.assertEqual(self.guest.reason(), "shut off (from snapshot)")
         self.assertFalse(overlay.exists())
         self.assertEqual(harness.qemus_of(self.root), [])
+        with self.subTest("a managed save goes with the disks that are left"):
+            self.virsh("start", self.guest.name)
+            self.virsh("managedsave", self.guest.name)
+            overlay = s.disk()
+            self.assertIn("managed save", self.virsh.fails("snapshot-revert", self.guest.name, "off"))
+            s.revert("off", "--force")
+            self.assertEqual(list((self.root / "lib").glob("**/*.save")), [])
+            self.assertFalse(overlay.exists())
         s.check_files()
 
 
