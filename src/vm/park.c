@@ -27,6 +27,7 @@ struct parked {
 	struct operation *waiting; /* a step that waits for its end; NULL */
 	bool is_adopted;	   /* found by a new daemon: what it holds is not known */
 	bool leases_passed;	   /* the other QEMU had the leases meanwhile */
+	bool has_stand_in;	   /* what the VM has live is a copy, and no QEMU is prepared for it */
 
 	/* as in struct vm */
 	struct domain *live;
@@ -238,6 +239,28 @@ static const struct qmp_ops parked_ops = {
 
 /* ---- park ---- */
 
+/* Whoever looks at the VM sees the guest that stands still, and finds a definition. */
+static void stand_in(struct vm *vm)
+{
+	struct parked *p = vm->parked;
+
+	vm->live = domain_copy(p->live);
+	vm->live->id = vm->id = p->id;
+	vm_set_state(vm, VM_STARTING, DOMAIN_PAUSED, PAUSED_FROM_SNAPSHOT);
+	p->has_stand_in = true;
+}
+
+void vm_end_stand_in(struct vm *vm)
+{
+	if (!vm->parked || !vm->parked->has_stand_in)
+		return;
+	vm->parked->has_stand_in = false;
+	domain_free(TAKE_PTR(vm->live));
+	vm->id = -1;
+	vm->state = VM_OFF;
+	vm->status = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_UNKNOWN};
+}
+
 static void put_aside(struct operation *op)
 {
 	struct vm *vm = op->vm;
@@ -260,6 +283,7 @@ static void put_aside(struct operation *op)
 	vm->end_timer = sd_event_source_disable_unref(vm->end_timer);
 	vm->parked = parked_new(vm);
 	exchange(vm, vm->parked);
+	stand_in(vm);
 	process_set_owner(vm->parked->process, parked_ended, vm->parked);
 	qmp_set_owner(vm->parked->qmp, &parked_ops, vm->parked);
 	log_write(LOG_LEVEL_INFO, vm->name, NULL, "QEMU of %s (pid %d) is parked", vm->name,

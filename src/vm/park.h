@@ -19,8 +19,8 @@ struct parked;
 /*
  * Steps; context is a struct operation. Idempotent, also in a new daemon. A VM that is off is passed over.
  *
- * park: the guest stands still already, and all of its memory is in. Afterwards the VM has no QEMU and no live definition: the next step must
- * give it one (launch_prepare).
+ * park: the guest stands still already, and all of its memory is in. Afterwards the VM has no QEMU. To whoever asks it is starting, as a
+ * paused guest with the definition and the number it had, until vm_end_stand_in(), behind which launch_prepare or its end follows.
  */
 enum step_result vm_park(struct job *job, void *context, struct error *err);
 /*
@@ -28,6 +28,8 @@ enum step_result vm_park(struct job *job, void *context, struct error *err);
  * as the operation is over. The one in its place, if there was one, has ended.
  */
 enum step_result vm_unpark(struct job *job, void *context, struct error *err);
+/* Afterwards the VM has no live definition, as one that is off. No effect where nothing stands in for a parked QEMU. */
+void vm_end_stand_in(struct vm *vm);
 /* It is not needed any more: SIGKILL, since nothing of it is to last. */
 enum step_result vm_end_parked(struct job *job, void *context, struct error *err);
 

@@ -175,6 +175,14 @@ static bool has_other(const struct revert_operation *revert)
 	return !revert->was_active || revert->start.op.vm->parked;
 }
 
+static enum step_result prepare(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+
+	vm_end_stand_in(revert->start.op.vm);
+	return launch_prepare(job, context, err);
+}
+
 static enum step_result unprepare(struct job *job, void *context, struct error *err)
 {
 	return has_other(context) ? launch_unprepare(job, context, err) : STEP_DONE;
@@ -339,6 +347,7 @@ static enum step_result end_old(struct job *job, void *context, struct error *er
 	struct vm *vm = revert->start.op.vm;
 
 	tell_defined(revert);
+	vm_end_stand_in(vm);
 	vm->stop_as = vm->status = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_FROM_SNAPSHOT};
 	vm->stop_detail = STOPPED_FROM_SNAPSHOT;
 	if (vm->process && !vm->process_ended) {
@@ -409,7 +418,7 @@ static const struct job_step revert_steps[] = {
 	{"park", vm_park, vm_unpark},
 	{"keep-present", revert_keep_present, revert_bring_back},
 	{"apply-stored", revert_apply_stored, NULL},
-	{"prepare", launch_prepare, unprepare},
+	{"prepare", prepare, unprepare},
 	{"spawn", launch_spawn, unspawn},
 	{"check-disks", check_disks, NULL},
 	{"monitor", launch_monitor, NULL},
