@@ -27,6 +27,7 @@ struct parked {
 	struct operation *waiting; /* a step that waits for its end; NULL */
 	bool is_adopted;	   /* found by a new daemon: what it holds is not known */
 	bool leases_passed;	   /* the other QEMU had the leases meanwhile */
+	bool is_killed;		   /* and is taken back all the same */
 	bool has_stand_in;	   /* what the VM has live is a copy, and no QEMU is prepared for it */
 
 	/* as in struct vm */
@@ -573,7 +574,9 @@ static void check_end(struct parked *p)
 
 	if (!op)
 		return;
-	forget(p->vm);
+	p->waiting = NULL;
+	if (!p->is_killed)
+		forget(p->vm);
 	operation_step_done(op, NULL);
 }
 
@@ -592,6 +595,39 @@ enum step_result vm_end_parked(struct job *job, void *context, struct error *err
 	/* Not SIGTERM: it has given up its images and has nothing to flush, but would remove sockets that are the other's by now. */
 	p->waiting = op;
 	process_kill(p->process, SIGKILL);
+	return STEP_WAIT;
+}
+
+static void killed(struct operation *op)
+{
+	operation_step_done(op, NULL);
+}
+
+bool vm_can_unpark(const struct vm *vm)
+{
+	return vm->parked ? vm->parked->process && !vm->parked->process_ended
+			  : vm->process && !vm->process_ended;
+}
+
+enum step_result vm_kill_parked(struct operation *op)
+{
+	static const struct vm_status failed = {DOMAIN_SHUTOFF, SHUTOFF_FAILED};
+	struct vm *vm = op->vm;
+	struct parked *p = vm->parked;
+
+	if (!vm_can_unpark(vm))
+		return STEP_DONE;
+	if (p) {
+		p->is_killed = true;
+		p->waiting = op;
+		p->stop_as = failed;
+		p->stop_detail = STOPPED_FAILED;
+	} else {
+		op->on_gone = killed;
+		vm->stop_as = failed;
+		vm->stop_detail = STOPPED_FAILED;
+	}
+	process_kill(p ? p->process : vm->process, SIGKILL);
 	return STEP_WAIT;
 }
 

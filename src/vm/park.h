@@ -30,6 +30,10 @@ enum step_result vm_park(struct job *job, void *context, struct error *err);
 enum step_result vm_unpark(struct job *job, void *context, struct error *err);
 /* Afterwards the VM has no live definition, as one that is off. No effect where nothing stands in for a parked QEMU. */
 void vm_end_stand_in(struct vm *vm);
+/* Would vm_unpark find it alive? */
+bool vm_can_unpark(const struct vm *vm);
+/* Its guest must not go on. vm_unpark comes next, also in a new daemon, and finds it ended. The step that calls it is over when it has. */
+enum step_result vm_kill_parked(struct operation *op);
 /* It is not needed any more: SIGKILL, since nothing of it is to last. */
 enum step_result vm_end_parked(struct job *job, void *context, struct error *err);
 

@@ -5,6 +5,8 @@
  * has the files no longer open.
  */
 #include "disk.h"
+#include "log.h"
+#include "park.h"
 #include "snapshot-hook.h"
 #include "snapshot-internal.h"
 #include "snapshot-revert.h"
@@ -23,11 +25,15 @@ static const struct stored_work keep[] = {
 	{STORAGE, SNAPSHOT_HOOK_CREATE, true},
 };
 
+/* Not `forget`: no QEMU has the files open. */
+static const struct stored_work drop[] = {
+	{INSIDE, INTERNAL_DROP, true},
+	{STORAGE, SNAPSHOT_HOOK_DELETE, true},
+};
+
 static const struct stored_work bring_back[] = {
 	{INSIDE, INTERNAL_BRING_BACK, true},
-	{INSIDE, INTERNAL_DROP, true},
 	{STORAGE, SNAPSHOT_HOOK_REVERT, true},
-	{STORAGE, SNAPSHOT_HOOK_DELETE, true},
 };
 
 static const struct stored_work apply[] = {
@@ -68,6 +74,23 @@ static void find_files(const struct snapshot *s, struct strv *ret)
 
 static enum step_result next(struct revert_operation *revert, struct error *err);
 
+/*
+ * The disks are not those of the guest of now, which must not write to them. Its QEMU ends before this step does: a new daemon that goes on
+ * undoing finds either this step or no guest.
+ */
+static enum step_result lose_present(struct revert_operation *revert, const struct error *why)
+{
+	struct vm *vm = revert->start.op.vm;
+
+	revert->lost_present = true;
+	log_write(LOG_LEVEL_ERROR, vm->name, NULL,
+		"the disks of %s cannot be made again what they were: %s; what they were is kept as '" PRESENT
+		"': bring it back (qemu-img snapshot -a " PRESENT " IMAGE, or from the storage) before it is "
+		"started",
+		vm->name, why->message);
+	return vm_kill_parked(&revert->start.op);
+}
+
 static void work_done(struct vm *vm, const struct error *err, void *userdata)
 {
 	struct revert_operation *revert = userdata;
@@ -79,6 +102,10 @@ static void work_done(struct vm *vm, const struct error *err, void *userdata)
 		failure = *err;
 	else if (next(revert, &failure) == STEP_WAIT)
 		return;
+	if (failure.code != ERROR_NONE && revert->works == bring_back &&
+		lose_present(revert, &failure) == STEP_WAIT)
+		return;
+	revert->brought_back |= failure.code == ERROR_NONE && revert->works == bring_back;
 	operation_step_done(&revert->start.op, failure.code != ERROR_NONE ? &failure : NULL);
 }
 
@@ -159,9 +186,25 @@ enum step_result revert_keep_present(struct job *job, void *context, struct erro
 	return do_works(context, keep, ARRAY_SIZE(keep), err);
 }
 
+/* One that is dropped is lost; one that is left is dropped by the next revert. */
+enum step_result revert_drop_present(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+	bool is_well = revert->was_active ? vm_can_unpark(revert->start.op.vm) : !revert->is_recovered;
+
+	if (revert->lost_present || (!revert->brought_back && !is_well))
+		return STEP_DONE;
+	return do_works(revert, drop, ARRAY_SIZE(drop), err);
+}
+
 enum step_result revert_bring_back(struct job *job, void *context, struct error *err)
 {
-	return do_works(context, bring_back, ARRAY_SIZE(bring_back), err);
+	struct revert_operation *revert = context;
+	enum step_result result = do_works(revert, bring_back, ARRAY_SIZE(bring_back), err);
+
+	if (result == STEP_FAILED && lose_present(revert, err) == STEP_WAIT)
+		return STEP_WAIT;
+	return result;
 }
 
 enum step_result revert_apply_stored(struct job *job, void *context, struct error *err)

@@ -24,6 +24,7 @@
 #include "overlay.h"
 #include "paging.h"
 #include "park.h"
+#include "snapshot-hook.h"
 #include "snapshot-note.h"
 #include "snapshot-store.h"
 #include "vm-lease-internal.h"
@@ -416,8 +417,8 @@ static const struct job_step revert_steps[] = {
 	{"make-overlays", make_overlays, remove_overlays},
 	{"pause", pause_guest, let_go_on},
 	{"park", vm_park, vm_unpark},
-	{"keep-present", revert_keep_present, revert_bring_back},
-	{"apply-stored", revert_apply_stored, NULL},
+	{"keep-present", revert_keep_present, revert_drop_present},
+	{"apply-stored", revert_apply_stored, revert_bring_back},
 	{"prepare", prepare, unprepare},
 	{"spawn", launch_spawn, unspawn},
 	{"check-disks", check_disks, NULL},
@@ -447,8 +448,8 @@ static const struct job_step revert_stored_off_steps[] = {
 	{"make-overlays", make_overlays, remove_overlays},
 	{"pause", pause_guest, let_go_on},
 	{"park", vm_park, vm_unpark},
-	{"keep-present", revert_keep_present, revert_bring_back},
-	{"apply-stored", revert_apply_stored, NULL},
+	{"keep-present", revert_keep_present, revert_drop_present},
+	{"apply-stored", revert_apply_stored, revert_bring_back},
 	{"define", define, undefine},
 	{"record", record, unrecord},
 	{"end-old", end_old, NULL},
@@ -502,6 +503,7 @@ static int decode(struct operation *op, json *params, struct error *err)
 
 	revert->start.image_fd = revert->start.monitor_fd = -1;
 	revert->start.from_snapshot = true;
+	revert->is_recovered = true;
 	revert->name = xstrdup(json_get_string(params, "snapshot"));
 	revert->start.image_path = xstrdup(json_get_string(params, "image"));
 	revert->start.paused = json_get_bool(params, "paused", false);
@@ -525,6 +527,17 @@ static int decode(struct operation *op, json *params, struct error *err)
 	return 0;
 }
 
+/* What failed first may be long; this is heard in any case. */
+static void add_outcome(struct operation *op, const char *text)
+{
+	size_t size = sizeof(op->outcome.message), most = size - 1 - strlen(text),
+	       len = strlen(op->outcome.message);
+
+	if (len > most)
+		len = most;
+	snprintf(op->outcome.message + len, size - len, "%s", text);
+}
+
 static void finished(struct operation *op, const struct error *err)
 {
 	struct revert_operation *revert = (struct revert_operation *)op;
@@ -537,12 +550,11 @@ static void finished(struct operation *op, const struct error *err)
 	if (!revert->was_active && vm->state == VM_STARTING)
 		vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_FAILED};
 	/* The caller is told with the error. */
-	if (revert->was_active && vm->process_ended) {
-		size_t len = strlen(op->outcome.message);
-
-		snprintf(op->outcome.message + len, sizeof(op->outcome.message) - len,
-			"; its QEMU ended meanwhile, so that it is off now");
-	}
+	if (revert->lost_present)
+		add_outcome(op, "; its disks could not be brought back: it is off, and they are kept as "
+				"'" SNAPSHOT_HOOK_PRESENT "'");
+	else if (revert->was_active && vm->process_ended)
+		add_outcome(op, "; its QEMU ended meanwhile, so that it is off now");
 }
 
 static void release(struct operation *op)

@@ -34,6 +34,9 @@ struct revert_operation {
 	size_t n_works, at;
 	struct internal_work *inside;
 	struct snapshot_hook *hook;
+	bool is_recovered; /* by a new daemon */
+	bool brought_back; /* the disks are the present's again */
+	bool lost_present; /* they are not, and what was kept of it must stay */
 };
 
 /* ---- snapshot-revert-stored.c: what a snapshot keeps inside images, or the storage for it ---- */
@@ -42,9 +45,11 @@ struct revert_operation {
 bool revert_is_stored(const struct vm *vm, const struct snapshot *s);
 /* Steps; context is a revert_operation. No QEMU has the files open. */
 enum step_result revert_keep_present(struct job *job, void *context, struct error *err);
-enum step_result revert_bring_back(struct job *job, void *context, struct error *err);
+enum step_result revert_drop_present(struct job *job, void *context, struct error *err);
 /* The disks become what they were; not those inside of which is the guest's state as well. */
 enum step_result revert_apply_stored(struct job *job, void *context, struct error *err);
+/* Its undo, also when the new QEMU has loaded. When it fails the guest of now ends, and what was kept stays. */
+enum step_result revert_bring_back(struct job *job, void *context, struct error *err);
 /* The new QEMU loads disks and state. */
 enum step_result revert_load_inside(
 	struct revert_operation *revert, const struct snapshot *s, struct error *err);

@@ -3,6 +3,7 @@
 """Snapshots inside qcow2 images, and those a storage program keeps: taken, gone back to, deleted, of a VM that runs and of one that is off."""
 
 import json
+import os
 import re
 import subprocess
 
@@ -13,6 +14,7 @@ HOOK = """#!/bin/sh
 action=$1 name=$3
 echo "$action $name" >>{root}/told
 shift 3
+[ ! -e {root}/wait ] || cat {root}/wait
 [ ! -e {root}/fail-$action-$name ] || {{ echo no room >&2; exit 1; }}
 for disk; do
 	path=${{disk#*=}}
@@ -167,9 +169,44 @@ class Inside(harness.DaemonTest):
         self.assertEqual(self.told(), ["create godwit-present", "revert one", "revert godwit-present", "delete godwit-present"])
         self.guest.wait_count(last + 10)
         self.check()
+        with self.subTest("not even the present can be brought back: the guest does not go on over the disks of then"):
+            lost = self.root / "fail-revert-godwit-present"
+            lost.touch()
+            said = self.virsh.fails("snapshot-revert", self.name, "one")
+            self.assertRegex(said, "no room.*kept as 'godwit-present'")
+            self.assertEqual(self.told(), ["create godwit-present", "revert one", "revert godwit-present"])
+            harness.wait_for(lambda: self.guest.state() == "shut off", "its QEMU ends")
+            self.assertEqual(harness.qemus_of(self.root), [])
+            kept = self.root / "vda.qcow2.godwit-present"
+            kept.rename(self.image)
+            lost.unlink()
+            self.boot()
+            self.check()
         self.virsh("snapshot-delete", self.name, "one")
         self.assertEqual(self.told(), ["delete one"])
         self.assertEqual(list(self.root.glob("*.godwit-present")) + list(self.root.glob("one.memory")), [])
+
+    def test_transient_is_seen(self):
+        """While its QEMU is parked there is still a paused guest to look at."""
+        self.boot()
+        self.take("one", "--memspec", f"file={self.root}/one.memory,snapshot=external", "--diskspec", "vda,snapshot=manual")
+        number = self.virsh("domid", self.name)
+        self.virsh("undefine", self.name, "--snapshots-metadata")
+        self.told()
+        wait = self.root / "wait"
+        os.mkfifo(wait)
+        client = self.virsh.start("snapshot-revert", self.name, "one")
+        with open(wait, "w"):
+            self.assertEqual(self.told(), ["create godwit-present"])
+            self.assertEqual(self.virsh("domid", self.name), number)
+            self.assertEqual(self.guest.reason(), "paused (from snapshot)")
+            self.assertIn("Persistent:     no", self.virsh("dominfo", self.name))
+            self.virsh("domstats", self.name)
+            self.virsh("dumpxml", self.name)
+            wait.unlink()
+        self.assertEqual(client.wait(60), 0, client.communicate())
+        client.communicate()
+        self.check()
 
 
 if __name__ == "__main__":
