@@ -32,7 +32,6 @@ static const struct {
 	[INTERNAL_DROP] = {"snapshot-delete", "-d"},
 	[INTERNAL_LOAD] = {"snapshot-load", NULL},
 	[INTERNAL_APPLY] = {NULL, "-a"},
-	[INTERNAL_BRING_BACK] = {NULL, "-a"},
 };
 
 void internal_forget(struct internal_work *w)
@@ -187,11 +186,10 @@ static void start_in_qemu(struct internal_work *w)
 
 static int start_next(struct internal_work *w, struct error *err);
 
-/* "Could not delete snapshot 'a': snapshot not found", "Could not apply snapshot 'a': Failed to load snapshot: No such file or directory" */
+/* "Could not delete snapshot 'a': snapshot not found" */
 static bool is_no_failure(const struct internal_work *w, const struct error *err)
 {
-	return (w->action == INTERNAL_DROP && strstr(err->message, "snapshot not found")) ||
-	       (w->action == INTERNAL_BRING_BACK && strstr(err->message, "Failed to load snapshot"));
+	return w->action == INTERNAL_DROP && strstr(err->message, "snapshot not found");
 }
 
 static void image_done(const char *output, const struct error *err, void *userdata)

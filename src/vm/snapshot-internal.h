@@ -12,11 +12,10 @@
 struct internal_work;
 
 enum internal_action {
-	INTERNAL_TAKE,	     /* QEMU stops the guest for as long as it takes */
-	INTERNAL_DROP,	     /* what is not there is no error */
-	INTERNAL_LOAD,	     /* QEMU: disks and state become what they were; the guest stays stopped */
-	INTERNAL_APPLY,	     /* a VM that is off: the disks become what they were */
-	INTERNAL_BRING_BACK, /* the same; where it is not there, nothing has changed */
+	INTERNAL_TAKE,	/* QEMU stops the guest for as long as it takes */
+	INTERNAL_DROP,	/* what is not there is no error */
+	INTERNAL_LOAD,	/* QEMU: disks and state become what they were; the guest stays stopped */
+	INTERNAL_APPLY, /* a VM that is off: the disks become what they were */
 };
 
 /*

@@ -32,7 +32,7 @@ static const struct stored_work drop[] = {
 };
 
 static const struct stored_work bring_back[] = {
-	{INSIDE, INTERNAL_BRING_BACK, true},
+	{INSIDE, INTERNAL_APPLY, true},
 	{STORAGE, SNAPSHOT_HOOK_REVERT, true},
 };
 
@@ -117,7 +117,7 @@ static bool is_to_do(
 	if (w->where == STORAGE)
 		return uses_hook(vm, s);
 	/* QEMU makes the disks what they were when it loads the state. */
-	if (w->action == INTERNAL_APPLY && s->memory == SNAPSHOT_INTERNAL)
+	if (!w->present && w->action == INTERNAL_APPLY && s->memory == SNAPSHOT_INTERNAL)
 		return false;
 	return snapshot_is_internal(s) && s->domain;
 }
