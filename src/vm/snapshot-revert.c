@@ -143,13 +143,13 @@ static void memory_is_in(void *userdata, const struct error *err)
 		operation_step_done(&revert->start.op, failure.code != ERROR_NONE ? &failure : NULL);
 }
 
-/* A guest whose memory still comes in could not stand still for long: QEMU may need its main loop for it. */
+/* A guest whose memory still comes in could not stand still for long: QEMU may need its main loop for it. Nor can it be parked. */
 static enum step_result pause_guest(struct job *job, void *context, struct error *err)
 {
 	struct revert_operation *revert = context;
 	struct vm *vm = revert->start.op.vm;
 
-	if (!vm->paging || revert->ends_off)
+	if (!vm->paging || revert->start.op.type == &revert_off_operation_type)
 		return pause_now(revert, err);
 	revert->awaits_memory = true;
 	paging_wait(vm->paging, memory_is_in, revert);
