@@ -13,6 +13,7 @@
 struct delete_operation {
 	struct operation op;
 	struct strv leaving; /* names, a child before its parent */
+	struct strv begun;   /* those of them that an earlier deletion has marked: they stay so */
 	struct image_plan plan;
 	struct strv memory_files; /* of those that leave */
 	struct strv renew;	  /* names of those that stay, whose disks are as noted (snapshot-note.h) */

@@ -63,6 +63,8 @@ static int set_mark(struct delete_operation *o, bool on, struct error *err)
 		struct snapshot *s = leaving_at(o, i);
 		bool changed = false;
 
+		if (!on && strv_contains(&o->begun, o->leaving.items[i]))
+			continue;
 		for (size_t j = 0; s && j < s->disks.n; j++) {
 			struct snapshot_disk *disk = &s->disks.items[j];
 
@@ -82,6 +84,7 @@ static enum step_result mark(struct job *job, void *context, struct error *err)
 	return set_mark(context, true, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
+/* What an earlier one has begun with is not what it was, whatever becomes of this one. */
 static enum step_result unmark(struct job *job, void *context, struct error *err)
 {
 	return set_mark(context, false, err) < 0 ? STEP_FAILED : STEP_DONE;
@@ -371,8 +374,9 @@ static json *encode(const struct operation *op)
 {
 	const struct delete_operation *o = (const struct delete_operation *)op;
 
-	return json_pack("o:leaving", encode_names(&o->leaving), "o:plan", image_plan_encode(&o->plan),
-		"o:memory_files", encode_names(&o->memory_files), "o:renew", encode_names(&o->renew), NULL);
+	return json_pack("o:leaving", encode_names(&o->leaving), "o:begun", encode_names(&o->begun), "o:plan",
+		image_plan_encode(&o->plan), "o:memory_files", encode_names(&o->memory_files), "o:renew",
+		encode_names(&o->renew), NULL);
 }
 
 static int decode(struct operation *op, json *params, struct error *err)
@@ -380,6 +384,7 @@ static int decode(struct operation *op, json *params, struct error *err)
 	struct delete_operation *o = (struct delete_operation *)op;
 
 	decode_names(json_get(params, "leaving"), &o->leaving);
+	decode_names(json_get(params, "begun"), &o->begun);
 	decode_names(json_get(params, "memory_files"), &o->memory_files);
 	decode_names(json_get(params, "renew"), &o->renew);
 	return image_plan_decode(json_get(params, "plan"), &o->plan, err);
@@ -397,6 +402,7 @@ static void release(struct operation *op)
 	snapshot_notes_free(o->notes);
 	process_free(o->child);
 	strv_fini(&o->leaving);
+	strv_fini(&o->begun);
 	strv_fini(&o->memory_files);
 	strv_fini(&o->renew);
 	image_plan_fini(&o->plan);
@@ -417,6 +423,15 @@ const struct operation_type snapshot_delete_operation_type = {
 	.release = release,
 };
 
+static bool is_begun(const struct snapshot *s)
+{
+	VEC_FOREACH (disk, &s->disks) {
+		if (disk.delete_begun)
+			return true;
+	}
+	return false;
+}
+
 int snapshot_delete_begin(struct vm *vm, struct strv *leaving, struct image_plan *plan, struct strv *renew,
 	vm_done_fn done, void *userdata, struct error *err)
 {
@@ -430,6 +445,8 @@ int snapshot_delete_begin(struct vm *vm, struct strv *leaving, struct image_plan
 	for (size_t i = 0; i < o->leaving.n; i++) {
 		const struct snapshot *s = leaving_at(o, i);
 
+		if (is_begun(s))
+			strv_add(&o->begun, s->name);
 		if (s->memory == SNAPSHOT_EXTERNAL && s->memory_file)
 			strv_add(&o->memory_files, s->memory_file);
 	}

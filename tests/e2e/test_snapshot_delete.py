@@ -179,6 +179,12 @@ class Delete(harness.DaemonTest):
             self.assertIn("lock", self.virsh.fails("snapshot-delete", name, "s0"))
         self.assertIn("snapshotDeleteInProgress", self.virsh("snapshot-dumpxml", name, "s0"))
         disk.check(present)
+        self.daemon.restart(GODWIT_FAULT="snapshot-delete/mark/begun")
+        self.virsh.fails("snapshot-delete", name, "s0")
+        self.daemon.process.wait()
+        self.daemon.start()
+        harness.wait_for(lambda: not list((self.root / "lib/journal").iterdir()), "it is undone")
+        self.assertIn("snapshotDeleteInProgress", self.virsh("snapshot-dumpxml", name, "s0"), "an earlier one has begun")
         disk.delete("s0")
         disk.check(present)
 
