@@ -11,10 +11,7 @@
 #include "snapshot-delete-internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 
-#include "image-names.h"
 #include "log.h"
 #include "paging.h"
 #include "snapshot-hook.h"
@@ -250,29 +247,6 @@ static enum step_result forget(struct job *job, void *context, struct error *err
 
 /* ---- remove-files ---- */
 
-/* Is it still the image of which the plan was made? Its name may be another's by now. */
-static bool is_expected(const struct image_step *removal)
-{
-	_cleanup_close_ int fd =
-		open(removal->image, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
-	_cleanup_free_ char *on = NULL;
-	struct image_names names = {0};
-	struct stat st, expected;
-	bool same;
-
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return false;
-	image_names_read(fd, &names);
-	on = names.backing ? image_name_resolve(removal->image, names.backing) : NULL;
-	same = streq(on, removal->on);
-	/* A merge may have taken away what both names meant; one that is there is compared. */
-	if (!same && on && removal->on)
-		same = stat(on, &st) == 0 && stat(removal->on, &expected) == 0 &&
-		       st.st_dev == expected.st_dev && st.st_ino == expected.st_ino;
-	image_names_fini(&names);
-	return same;
-}
-
 static int unlink_file(const char *path, struct error *err)
 {
 	if (unlink(path) < 0 && errno != ENOENT)
@@ -286,7 +260,7 @@ static int remove_work(struct buf *result, void *userdata, struct error *err)
 	int r = 0;
 
 	VEC_FOREACH (removal, &o->plan.removals) {
-		if (is_expected(&removal) && unlink_file(removal.image, err) < 0)
+		if (image_stands_on(removal.image, removal.on) && unlink_file(removal.image, err) < 0)
 			r = -1;
 	}
 	for (size_t i = 0; i < o->memory_files.n; i++)

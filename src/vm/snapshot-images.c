@@ -11,6 +11,7 @@
 
 #include "chain.h"
 #include "file.h"
+#include "image-names.h"
 #include "snapshot-plan.h"
 
 #define FILE_NAME  "images.json"
@@ -265,6 +266,50 @@ static void look_at_other(struct look *l, const struct domain *d)
 	}
 }
 
+static void look_at_others(struct look *l)
+{
+	VEC_FOREACH (other, &l->vm->registry->vms) {
+		if (other == l->vm)
+			continue;
+		look_at_other(l, other->persistent);
+		look_at_other(l, other->live);
+	}
+}
+
+bool image_is_foreign(struct vm *vm, const char *image)
+{
+	struct look l = {.vm = vm};
+	bool found;
+
+	know(&l, image, false, NULL);
+	look_at_others(&l);
+	found = l.found.foreign.n > 0;
+	VEC_FREE(&l.known);
+	image_look_fini(&l.found);
+	return found;
+}
+
+bool image_stands_on(const char *image, const char *expected)
+{
+	_cleanup_close_ int fd = open(image, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+	_cleanup_free_ char *on = NULL;
+	struct image_names names = {0};
+	struct stat st, other;
+	bool same;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	image_names_read(fd, &names);
+	on = names.backing ? image_name_resolve(image, names.backing) : NULL;
+	same = streq(on, expected);
+	/* A merge may have taken away what both names meant; one that is there is compared. */
+	if (!same && on && expected)
+		same = stat(on, &st) == 0 && stat(expected, &other) == 0 && st.st_dev == other.st_dev &&
+		       st.st_ino == other.st_ino;
+	image_names_fini(&names);
+	return same;
+}
+
 int image_look_work(struct buf *result, void *question, struct error *err)
 {
 	const struct image_question *q = question;
@@ -280,12 +325,7 @@ int image_look_work(struct buf *result, void *question, struct error *err)
 	/* Images beneath all snapshots have a name now, too. */
 	VEC_FOREACH (link, &l.found.links.items)
 		know(&l, link.image, false, NULL);
-	VEC_FOREACH (other, &l.vm->registry->vms) {
-		if (other == l.vm)
-			continue;
-		look_at_other(&l, other->persistent);
-		look_at_other(&l, other->live);
-	}
+	look_at_others(&l);
 	foreign = json_object_new_array();
 	for (size_t i = 0; i < l.found.foreign.n; i++)
 		json_object_array_add(foreign, json_object_new_string(l.found.foreign.items[i]));

@@ -26,6 +26,12 @@ struct image_question {
 int image_look_work(struct buf *result, void *question, struct error *err);
 int image_look_take(struct image_look *ret, const char *result, size_t len, struct error *err);
 
+/* ---- in a child, before a file is removed ---- */
+/* Is it still the image that it was, whose header says that it stands on `on` (NULL: on nothing)? Its name may be another's by now. */
+bool image_stands_on(const char *image, const char *on);
+/* Does another VM of this daemon have it, or an image that stands on it? */
+bool image_is_foreign(struct vm *vm, const char *image);
+
 /* lib/snapshot/NAME/images.json (docs/formats/snapshot-images.md); none is empty. */
 int image_links_read(struct vm *vm, struct image_links *ret, struct error *err);
 /* Durable on return. No links: no file. */

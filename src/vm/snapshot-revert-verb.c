@@ -57,15 +57,17 @@ static bool has_overlay(const struct snapshot_disk *disks, size_t n, const char 
 	return false;
 }
 
-/* An overlay that taking a snapshot, or going back to one, has made. */
-static bool is_made(const struct vm *vm, const char *path)
+/* Of an overlay that taking a snapshot, or going back to one, has made: over what. NULL: it is none. */
+static const char *find_frozen(const struct vm *vm, const char *target, const char *path)
 {
 	VEC_FOREACH (s, &vm->snapshots.all) {
-		if (has_overlay(s->disks.items, s->disks.n, path) ||
-			has_overlay(s->revert_disks.items, s->revert_disks.n, path))
-			return true;
+		const struct disk *disk = s->domain ? domain_find_disk(s->domain, target) : NULL;
+
+		if (disk && (has_overlay(s->disks.items, s->disks.n, path) ||
+				    has_overlay(s->revert_disks.items, s->revert_disks.n, path)))
+			return disk->source;
 	}
-	return false;
+	return NULL;
 }
 
 static bool is_chosen(const struct revert_operation *revert, const char *path)
@@ -185,12 +187,18 @@ static void find_obsolete(struct revert_operation *revert)
 	const struct vm *vm = revert->start.op.vm;
 
 	for (size_t i = 0; i < revert->disks.n; i++) {
-		const struct disk *now = domain_find_disk(vm_get_domain(vm), revert->disks.items[i].target);
+		const struct revert_disk *disk = &revert->disks.items[i];
+		const struct disk *now = domain_find_disk(vm_get_domain(vm), disk->target);
+		const char *on;
 
-		if (now && now->source && now->source_type == DISK_SOURCE_FILE &&
-			!streq(now->source, revert->disks.items[i].base) && is_made(vm, now->source) &&
-			!is_needed(vm, now->source))
-			strv_add(&revert->obsolete, now->source);
+		if (!now || !now->source || now->source_type != DISK_SOURCE_FILE ||
+			streq(now->source, disk->base) || is_needed(vm, now->source))
+			continue;
+		on = find_frozen(vm, disk->target, now->source);
+		if (!on)
+			continue;
+		strv_add(&revert->obsolete, now->source);
+		strv_add(&revert->obsolete_on, on);
 	}
 }
 

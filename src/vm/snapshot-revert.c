@@ -25,6 +25,7 @@
 #include "paging.h"
 #include "park.h"
 #include "snapshot-hook.h"
+#include "snapshot-images.h"
 #include "snapshot-note.h"
 #include "snapshot-store.h"
 #include "vm-lease-internal.h"
@@ -366,9 +367,15 @@ static int remove_obsolete(struct buf *result, void *userdata, struct error *err
 {
 	const struct revert_operation *revert = userdata;
 
-	for (size_t i = 0; i < revert->obsolete.n; i++)
-		if (unlink(revert->obsolete.items[i]) < 0 && errno != ENOENT)
-			return error_errno(err, errno, "remove %s", revert->obsolete.items[i]);
+	for (size_t i = 0; i < revert->obsolete.n && i < revert->obsolete_on.n; i++) {
+		const char *path = revert->obsolete.items[i];
+
+		if (!image_stands_on(path, revert->obsolete_on.items[i]) ||
+			image_is_foreign(revert->start.op.vm, path))
+			continue;
+		if (unlink(path) < 0 && errno != ENOENT)
+			return error_errno(err, errno, "remove %s", path);
+	}
 	return 0;
 }
 
@@ -480,21 +487,35 @@ static void cancel(struct job *job, void *context)
 
 /* ---- what a new daemon must know ---- */
 
+static json *encode_paths(const struct strv *paths)
+{
+	json *array = json_object_new_array();
+
+	for (size_t i = 0; i < paths->n; i++)
+		json_object_array_add(array, json_object_new_string(paths->items[i]));
+	return array;
+}
+
+static void decode_paths(json *array, struct strv *ret)
+{
+	JSON_FOREACH (item, array)
+		strv_add(ret, json_object_get_string(item));
+}
+
 static json *encode(const struct operation *op)
 {
 	const struct revert_operation *revert = (const struct revert_operation *)op;
-	json *disks = json_object_new_array(), *obsolete = json_object_new_array();
+	json *disks = json_object_new_array();
 
 	for (size_t i = 0; i < revert->disks.n; i++)
 		json_object_array_add(disks, json_pack("s:target", revert->disks.items[i].target, "s:overlay",
 						     revert->disks.items[i].overlay, NULL));
-	for (size_t i = 0; i < revert->obsolete.n; i++)
-		json_object_array_add(obsolete, json_object_new_string(revert->obsolete.items[i]));
 	return json_pack("s:snapshot", revert->name, "s:image", revert->start.image_path, "b:paused",
 		revert->start.paused, "b:was_active", revert->was_active, "b:was_running",
-		revert->was_running, "o:disks", disks, "o:obsolete", obsolete, "s:definition",
-		revert->definition, "s:old_definition", revert->old_definition, "s:old_metadata",
-		revert->old_metadata, "s:old_current", revert->old_current, NULL);
+		revert->was_running, "o:disks", disks, "o:obsolete", encode_paths(&revert->obsolete),
+		"o:obsolete_on", encode_paths(&revert->obsolete_on), "s:definition", revert->definition,
+		"s:old_definition", revert->old_definition, "s:old_metadata", revert->old_metadata,
+		"s:old_current", revert->old_current, NULL);
 }
 
 static int decode(struct operation *op, json *params, struct error *err)
@@ -517,8 +538,8 @@ static int decode(struct operation *op, json *params, struct error *err)
 		VEC_ADD(&revert->disks,
 			((struct revert_disk){.target = xstrdup(json_get_string(item, "target")),
 				.overlay = xstrdup(json_get_string(item, "overlay"))}));
-	JSON_FOREACH (item, json_get(params, "obsolete"))
-		strv_add(&revert->obsolete, json_object_get_string(item));
+	decode_paths(json_get(params, "obsolete"), &revert->obsolete);
+	decode_paths(json_get(params, "obsolete_on"), &revert->obsolete_on);
 	for (size_t i = 0; i < revert->disks.n; i++)
 		if (!revert->disks.items[i].overlay || !revert->disks.items[i].target)
 			revert->name = NULL;
@@ -572,6 +593,7 @@ static void release(struct operation *op)
 	}
 	VEC_FREE(&revert->disks);
 	strv_fini(&revert->obsolete);
+	strv_fini(&revert->obsolete_on);
 	free(revert->name);
 	free(revert->definition);
 	free(revert->old_definition);

@@ -20,7 +20,8 @@ struct revert_operation {
 	bool ends_off;
 	bool was_active, was_running; /* the VM when asked: an undo lets it go on */
 	VEC(struct revert_disk) disks;
-	struct strv obsolete; /* files that nobody needs afterwards */
+	struct strv obsolete;	 /* overlays that nobody needs afterwards */
+	struct strv obsolete_on; /* what each of them was made over */
 	/* As text, NULL: transient. */
 	char *definition, *old_definition;
 	char *old_metadata; /* of this snapshot */

@@ -186,6 +186,19 @@ class Revert(harness.DaemonTest):
         self.assertEqual(self.guest.state(), "shut off")
         self.assertFalse(before.exists())
         self.assertEqual(str(s.disk()), self.revert_disk("off"))
+        with self.subTest("what another VM uses stays"):
+            before = s.disk()
+            other = self.sector("other")
+            other.define(extra_devices=f"""<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+              <source file='{before}'/><target dev='vdb' bus='virtio'/></disk>""")
+            s.revert("off")
+            self.assertTrue(before.exists())
+            self.virsh("undefine", "other")
+        with self.subTest("so does a file that has come to its place"):
+            before = s.disk()
+            before.write_text("precious")
+            s.revert("off")
+            self.assertEqual(before.read_text(), "precious")
         s.revert("off", "--running")
         s.wait_ready()
         self.assertEqual(self.guest.reason(), "running (from snapshot)")
