@@ -343,6 +343,13 @@ void process_kill(struct process *p, int signal)
 		pidfd_send_signal(p->pidfd, signal, NULL, 0);
 }
 
+/* Until its end has been seen nobody has waited for it, so that the number is still its own. */
+void process_kill_group(struct process *p, int signal)
+{
+	if (p->running)
+		kill(-p->pid, signal);
+}
+
 void process_free(struct process *p)
 {
 	sd_event_source *source;

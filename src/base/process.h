@@ -79,6 +79,9 @@ bool process_is_running(const struct process *p);
 /* Through the pidfd, so never to a stranger. No effect when it is gone. */
 void process_kill(struct process *p, int signal);
 
+/* With all that it has started, but for those that have left its process group: for one with new_session. No effect when it is gone. */
+void process_kill_group(struct process *p, int signal);
+
 /* Stops watching; does not touch the process, but a child is still reaped when it ends. Accepts NULL. */
 void process_free(struct process *p);
 

@@ -28,7 +28,7 @@ void program_free(struct program *p)
 	if (!p)
 		return;
 	if (p->process)
-		process_kill(p->process, SIGKILL);
+		process_kill_group(p->process, SIGKILL);
 	process_free(p->process);
 	sd_event_source_disable_unref(p->timer);
 	close_p(&p->output_fd);
@@ -88,7 +88,7 @@ static int too_late(sd_event_source *source, uint64_t usec, void *userdata)
 	struct program *p = userdata;
 
 	p->timed_out = true;
-	process_kill(p->process, SIGKILL);
+	process_kill_group(p->process, SIGKILL);
 	return 0;
 }
 
@@ -102,6 +102,7 @@ static int run(
 			    .stdin_fd = -1,
 			    .stdout_fd = p->output_fd,
 			    .stderr_fd = p->errors_fd,
+			    .new_session = true,
 			    .dies_with_daemon = true},
 		    ended, p, &p->process, err) < 0)
 		return -1;

@@ -14,7 +14,8 @@ struct program;
 
 /*
  * Called once, from the loop. `output`: the first PROGRAM_OUTPUT_MAX bytes of its standard output, borrowed; NULL with err.
- * ERROR_OPERATION_FAILED: it failed, and the first line of its standard error, or how it ended; ERROR_TIMEOUT: it was killed. May free it.
+ * ERROR_OPERATION_FAILED: it failed, and the first line of its standard error, or how it ended; ERROR_TIMEOUT: it was killed,
+ * with all that it had started. May free it.
  */
 typedef void (*program_done_fn)(const char *output, const struct error *err, void *userdata);
 
@@ -22,5 +23,5 @@ typedef void (*program_done_fn)(const char *output, const struct error *err, voi
 int program_start(sd_event *loop, const struct strv *argv, uint64_t timeout_usec, program_done_fn done,
 	void *userdata, struct program **ret, struct error *err);
 
-/* Kills it; nothing is called any more. Accepts NULL. */
+/* Kills it with all that it has started; nothing is called any more. Accepts NULL. */
 void program_free(struct program *p);

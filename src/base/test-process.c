@@ -2,6 +2,7 @@
 /* Starting, ending and adopting real processes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -312,6 +313,30 @@ static void test_work(struct watch *w)
 	close(k.secret);
 }
 
+static void test_kill_group(struct watch *w)
+{
+	int out[2];
+	struct process_options o = {.stdin_fd = -1, .stderr_fd = -1, .new_session = true};
+	struct process *p = NULL;
+	struct pollfd ends = {.events = POLLIN};
+	char text[4];
+
+	if (pipe2(out, O_CLOEXEC) < 0)
+		BAIL_OUT("pipe");
+	o.stdout_fd = out[1];
+	w->exits = 0;
+	start_shell(w, "sleep 100 & echo on; wait", &o, &p);
+	close(out[1]);
+	ok(read(out[0], text, sizeof(text)) == 3, "a shell has started another program");
+	process_kill_group(p, SIGKILL);
+	wait_exit(w);
+	ends.fd = out[0];
+	ok(w->exits == 1 && poll(&ends, 1, 5000) == 1 && read(out[0], text, sizeof(text)) == 0,
+		"both are killed");
+	close(out[0]);
+	process_free(p);
+}
+
 int main(void)
 {
 	struct watch w = {0};
@@ -325,6 +350,7 @@ int main(void)
 	test_adopt(&w);
 	test_freed_child_is_reaped(&w);
 	test_work(&w);
+	test_kill_group(&w);
 	sd_event_unref(w.loop);
 	return done_testing();
 }
