@@ -2,6 +2,8 @@
 /* Snapshots by name, and the relations between them, which are the names of their parents. */
 #include "snapshot-tree.h"
 
+#include "disk.h"
+
 #include "strv.h"
 
 void snapshot_tree_fini(struct snapshot_tree *t)
@@ -62,6 +64,26 @@ size_t snapshot_tree_count_children(const struct snapshot_tree *t, const char *n
 }
 
 /* Steps are counted, so that a circle in files that somebody edited ends the walk. */
+static bool froze(const struct snapshot *s, const char *path)
+{
+	VEC_FOREACH (disk, &s->disks) {
+		const struct disk *then = s->domain ? domain_find_disk(s->domain, disk.target) : NULL;
+
+		if (then && disk.location == SNAPSHOT_EXTERNAL && streq(then->source, path))
+			return true;
+	}
+	return false;
+}
+
+const struct snapshot *snapshot_tree_find_ground(const struct snapshot_tree *t, const char *path)
+{
+	VEC_FOREACH (s, &t->all) {
+		if (path && froze(s, path))
+			return s;
+	}
+	return NULL;
+}
+
 bool snapshot_tree_is_below(const struct snapshot_tree *t, const char *name, const char *ancestor)
 {
 	const struct snapshot *s = snapshot_tree_find(t, name);

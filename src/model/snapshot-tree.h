@@ -17,6 +17,11 @@ struct snapshot *snapshot_tree_get_parent(const struct snapshot_tree *t,
 	const struct snapshot *s); /* NULL: a root, or its parent is not there */
 /* Is `s` a child of the one called `name` (NULL: a root)? */
 bool snapshot_tree_is_child(const struct snapshot_tree *t, const struct snapshot *s, const char *name);
+/*
+ * One that froze the image at `path`, so that nobody may write to it: it is gone back to as it is. NULL: there is none. What lies inside an image
+ * freezes nothing.
+ */
+const struct snapshot *snapshot_tree_find_ground(const struct snapshot_tree *t, const char *path);
 bool snapshot_tree_is_below(const struct snapshot_tree *t, const char *name, const char *ancestor);
 /*
  * ERROR_OPERATION_INVALID when the name is taken, ERROR_INVALID_ARGUMENT when the parent is not there or it would become its

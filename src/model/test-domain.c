@@ -171,7 +171,8 @@ static void test_abi(void)
 
 static void test_names(void)
 {
-	static const char *const bad[] = {"", ".", "..", "...", ".a", "a/b", "a\nb", "a\tb", "\x7f", "\xff\xfe", "/"};
+	static const char *const bad[] = {
+		"", ".", "..", "...", ".a", "a/b", "a\nb", "a\tb", "\x7f", "\xff\xfe", "/"};
 	static const char *const good[] = {"a", "a.b", "a b", "grüße", "-", "a'\"<&>"};
 	char edge[DOMAIN_NAME_MAX + 2];
 	struct error err = ERROR_INIT;

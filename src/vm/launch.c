@@ -150,6 +150,24 @@ static void chains_looked(
 	go_on_preparing(start);
 }
 
+/* An old definition, or an image of a state, may name what a snapshot froze since. */
+static int check_ground(const struct start_operation *start, struct error *err)
+{
+	const struct vm *vm = start->op.vm;
+
+	VEC_FOREACH (disk, &vm->live->disks) {
+		const struct snapshot *s = snapshot_tree_find_ground(&vm->snapshots, disk->source);
+
+		if (s && !disk->readonly && !start->force)
+			return error_set(err, ERROR_OPERATION_INVALID,
+				"image '%s' of disk '%s' is the ground of snapshot '%s', which would change "
+				"with it: use "
+				"snapshot-revert, or delete that snapshot first",
+				disk->source, disk->target, s->name);
+	}
+	return 0;
+}
+
 /* What must be asked is asked at the same time; what is known costs nothing. */
 static enum step_result prepare(struct start_operation *start, struct error *err)
 {
@@ -183,7 +201,7 @@ enum step_result launch_prepare(struct job *job, void *context, struct error *er
 	if (!vm->live->emulator)
 		replace_string(&vm->live->emulator, vm->registry->settings.default_emulator);
 	error_clear(&start->unprepared);
-	if (check_file(vm->live, "emulator", vm->live->emulator, err) < 0)
+	if (check_file(vm->live, "emulator", vm->live->emulator, err) < 0 || check_ground(start, err) < 0)
 		return STEP_FAILED;
 	chain_forget(vm->live);
 	return prepare(start, err);

@@ -34,19 +34,9 @@ static bool is_needed(const struct vm *vm, const char *path)
 	return false;
 }
 
-/* Nobody may write to it: a snapshot is taken back to it as it is. */
 static bool is_frozen(const struct vm *vm, const char *path)
 {
-	VEC_FOREACH (s, &vm->snapshots.all) {
-		for (size_t i = 0; s->domain && i < s->disks.n; i++) {
-			const struct disk *disk = domain_find_disk(s->domain, s->disks.items[i].target);
-
-			if (disk && streq(disk->source, path) &&
-				s->disks.items[i].location == SNAPSHOT_EXTERNAL)
-				return true;
-		}
-	}
-	return false;
+	return snapshot_tree_find_ground(&vm->snapshots, path);
 }
 
 static bool has_overlay(const struct snapshot_disk *disks, size_t n, const char *path)

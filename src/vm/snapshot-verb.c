@@ -428,6 +428,11 @@ static int begin(struct snapshot_request *r, struct error *err)
 	if (r->vm->live && !r->vm->qmp)
 		return error_set(
 			err, ERROR_OPERATION_FAILED, "monitor of domain '%s' is not connected", r->vm->name);
+	/* Its state belongs to the disks as they are, and would be resumed over what is frozen now. */
+	if (vm_has_managed_save(r->vm))
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"domain '%s' has a managed save: start it, or remove that first (managedsave-remove)",
+			r->vm->name);
 	o = operation_new(&snapshot_operation_type, r->vm);
 	o->done = r->done;
 	o->userdata = r->userdata;
