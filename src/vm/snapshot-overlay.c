@@ -279,6 +279,18 @@ bool snapshot_push_overlays(const struct snapshot_operation *o, struct domain *d
 	return changed;
 }
 
+/* A definition that was read back names no image below. */
+static void drop_overlay(struct disk *disk, const struct snapshot_overlay *overlay)
+{
+	if (disk->backing.n > 0) {
+		chain_drop(disk, 0, 0);
+		return;
+	}
+	replace_string(&disk->source, overlay->base);
+	disk->source_type = overlay->base_type;
+	disk->format = overlay->base_format;
+}
+
 bool snapshot_drop_overlays(const struct snapshot_operation *o, struct domain *d)
 {
 	bool changed = false;
@@ -289,7 +301,7 @@ bool snapshot_drop_overlays(const struct snapshot_operation *o, struct domain *d
 
 		if (!disk)
 			continue;
-		chain_drop(disk, 0, 0);
+		drop_overlay(disk, overlay);
 		changed = true;
 	}
 	return changed;
