@@ -74,23 +74,32 @@ static enum step_result freeze(struct job *job, void *context, struct error *err
 }
 
 /* The guest goes on whatever becomes of this: when the job is over it is thawed again and again (quiesce.h). */
+static void warn_frozen(struct snapshot_operation *o, const struct error *why)
+{
+	log_write(LOG_LEVEL_WARNING, o->op.vm->name, o->op.type->job.name, "thaw %s: %s", o->op.vm->name,
+		why->message);
+}
+
 static void thawed(struct vm *vm, const struct error *err, void *userdata)
 {
 	struct snapshot_operation *o = userdata;
 
 	if (err)
-		log_write(LOG_LEVEL_WARNING, vm->name, o->op.type->job.name, "thaw %s: %s", vm->name,
-			err->message);
+		warn_frozen(o, err);
 	operation_step_done(&o->op, NULL);
 }
 
 static enum step_result thaw(struct job *job, void *context, struct error *err)
 {
 	struct snapshot_operation *o = context;
+	struct error failure = ERROR_INIT;
 
 	if (!o->quiesce || !o->op.vm->qmp)
 		return STEP_DONE;
-	return vm_thaw(o->op.vm, thawed, o, err) < 0 ? STEP_FAILED : STEP_WAIT;
+	if (vm_thaw(o->op.vm, thawed, o, &failure) == 0)
+		return STEP_WAIT;
+	warn_frozen(o, &failure);
+	return STEP_DONE;
 }
 
 /* ---- inside images ---- */

@@ -385,6 +385,10 @@ int snapshot_plan(struct snapshot_operation *o, const struct vm_snapshot_create_
 	o->pause = o->was_running && snapshot_is_manual(given);
 	if (snapshot_is_manual(given))
 		o->hook = xstrdup(vm->registry->settings.snapshot_hook);
+	if (o->quiesce && snapshot_is_manual(given) && !o->hook)
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"--quiesce with a manual disk needs a snapshot_hook: a paused guest cannot be "
+			"thawed");
 	o->live = options->live;
 	o->no_metadata = options->no_metadata;
 	add_domains(given, vm);

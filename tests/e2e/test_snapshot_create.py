@@ -203,6 +203,7 @@ class Running(SnapshotTest):
         self.refuse("internal", "x", "--disk-only", "--diskspec", "hda,snapshot=internal")
         self.refuse("(?i)internal", "x", "--diskspec", "hda,snapshot=internal", memory=True)
         self.refuse("(?i)quiesce", "x", "--quiesce", memory=True)
+        self.refuse("snapshot_hook", "x", "--disk-only", "--quiesce", "--diskspec", "hda,snapshot=manual")
         self.refuse("(?i)exclusive|exclude|--live", "x", "--live", "--halt", memory=True)
         self.refuse("nothing", "x", "--disk-only", "--diskspec", "hda,snapshot=no", "--diskspec", "vdb,snapshot=no")
         for path in (self.overlays("x")["hda"], self.path("f")):
