@@ -3,6 +3,7 @@
  * Taking a snapshot.
  *
  *	wait-memory    the memory of a guest restored lazily is all in
+ *	look-inside    no image that one goes into has one of its name
  *	freeze         --quiesce: the guest's filesystems stand still          undone by thawing
  *	make-overlays  their files, empty, durable                             removed
  *	take-leases    QEMU holds what the lock manager says must be held of them        given back
@@ -119,12 +120,18 @@ static enum step_result work_inside(
 
 	if (!snapshot_is_internal(o->snapshot))
 		return STEP_DONE;
-	if (vm->state == VM_RUNNING)
+	if (vm->state == VM_RUNNING && action != INTERNAL_LOOK)
 		vm->pause_reason = PAUSED_SNAPSHOT;
 	vm->resume_reason = RUNNING_UNPAUSED;
 	if (internal_start(vm, action, o->snapshot, taken_inside, o, &o->inside, err) < 0)
 		return STEP_FAILED;
 	return STEP_WAIT;
+}
+
+/* What has the name already is another's, and would go when this one is undone. */
+static enum step_result look_inside(struct job *job, void *context, struct error *err)
+{
+	return work_inside(context, INTERNAL_LOOK, err);
 }
 
 static enum step_result take_inside(struct job *job, void *context, struct error *err)
@@ -286,6 +293,7 @@ static enum step_result finish(struct job *job, void *context, struct error *err
 
 static const struct job_step snapshot_steps[] = {
 	{"wait-memory", wait_memory, NULL},
+	{"look-inside", look_inside, NULL},
 	{"freeze", freeze, thaw},
 	{"make-overlays", snapshot_make_overlays, snapshot_remove_overlays},
 	{"take-leases", snapshot_take_leases, snapshot_give_leases},
@@ -306,7 +314,7 @@ static const struct job_step snapshot_steps[] = {
 	{"finish", finish, NULL},
 };
 
-enum { SNAPSHOT_COMMIT = 15 };
+enum { SNAPSHOT_COMMIT = 16 };
 
 static void cancel(struct job *job, void *context)
 {

@@ -26,8 +26,9 @@ struct internal_work {
 
 static const struct {
 	const char *command; /* QEMU's */
-	const char *option;  /* of "qemu-img snapshot" */
+	const char *option;  /* of "qemu-img snapshot", or another command of it */
 } actions[] = {
+	[INTERNAL_LOOK] = {"query-named-block-nodes", "info"},
 	[INTERNAL_TAKE] = {"snapshot-save", "-c"},
 	[INTERNAL_DROP] = {"snapshot-delete", "-d"},
 	[INTERNAL_LOAD] = {"snapshot-load", NULL},
@@ -39,6 +40,8 @@ void internal_forget(struct internal_work *w)
 	if (!w)
 		return;
 	qemu_job_forget(w->job);
+	if (w->vm->qmp)
+		qmp_forget(w->vm->qmp, w);
 	qemu_img_free(w->img);
 	json_object_put(w->arguments);
 	strv_fini(&w->images);
@@ -144,6 +147,43 @@ int internal_check(
 	return r;
 }
 
+/* ---- is the name taken? ---- */
+
+/* `image`: an ImageInfo of QEMU's, or what "qemu-img info" says. */
+static int look_into(const struct internal_work *w, json *image, const char *path, struct error *err)
+{
+	JSON_FOREACH (taken, json_get(image, "snapshots")) {
+		if (streq(json_get_string(taken, "name"), w->name))
+			return error_set(err, ERROR_OPERATION_INVALID,
+				"image %s has a snapshot '%s' inside already: take another name", path,
+				w->name);
+	}
+	return 0;
+}
+
+static bool is_one_of(const struct internal_work *w, const char *node)
+{
+	for (size_t i = 0; i < w->images.n; i++)
+		if (streq(w->images.items[i], node))
+			return true;
+	return false;
+}
+
+static void nodes_listed(struct qmp *q, json *ret, const struct error *err, void *userdata)
+{
+	struct internal_work *w = userdata;
+	struct error failure = ERROR_INIT;
+
+	if (err)
+		failure = *err;
+	JSON_FOREACH (node, ret) {
+		if (is_one_of(w, json_get_string(node, "node-name")) &&
+			look_into(w, json_get(node, "image"), json_get_string(node, "file"), &failure) < 0)
+			break;
+	}
+	end(w, failure.code != ERROR_NONE ? &failure : NULL);
+}
+
 /* ---- in QEMU ---- */
 
 static void job_ended(struct vm *vm, const struct error *err, void *userdata)
@@ -172,6 +212,12 @@ static void start_in_qemu(struct internal_work *w)
 	char uuid[UUID_TEXT_MAX];
 	_cleanup_free_ char *id = NULL;
 
+	if (w->action == INTERNAL_LOOK) {
+		json_object_put(devices);
+		qmp_command(w->vm->qmp, actions[w->action].command, json_pack("b:flat", true, NULL), -1, 0,
+			nodes_listed, w);
+		return;
+	}
 	uuid_format(w->vm->uuid, uuid);
 	id = xasprintf("internal-snapshot-%s", uuid);
 	for (size_t i = 0; i < w->images.n; i++)
@@ -192,16 +238,31 @@ static bool is_no_failure(const struct internal_work *w, const struct error *err
 	return w->action == INTERNAL_DROP && strstr(err->message, "snapshot not found");
 }
 
+static int look_into_output(const struct internal_work *w, const char *output, struct error *err)
+{
+	const char *path = w->images.items[w->at];
+	json *image;
+	int r;
+
+	if (json_parse(output, strlen(output), &image, err) < 0)
+		return error_prefix(err, "look into image %s", path);
+	r = look_into(w, image, path, err);
+	json_object_put(image);
+	return r;
+}
+
 static void image_done(const char *output, const struct error *err, void *userdata)
 {
 	struct internal_work *w = userdata;
 	struct error failure = ERROR_INIT;
 
+	if (!err && w->action == INTERNAL_LOOK)
+		look_into_output(w, output, &failure);
 	qemu_img_free(TAKE_PTR(w->img));
 	if (err && !is_no_failure(w, err)) {
 		failure = *err;
 		error_prefix(&failure, "image %s", w->images.items[w->at]);
-	} else if (++w->at < w->images.n && start_next(w, &failure) == 0) {
+	} else if (failure.code == ERROR_NONE && ++w->at < w->images.n && start_next(w, &failure) == 0) {
 		return;
 	}
 	end(w, failure.code != ERROR_NONE ? &failure : NULL);
@@ -212,9 +273,10 @@ static int start_next(struct internal_work *w, struct error *err)
 	struct strv command = {0};
 	int r;
 
-	strv_add(&command, "snapshot");
+	if (w->action != INTERNAL_LOOK)
+		strv_add(&command, "snapshot");
 	strv_add(&command, actions[w->action].option);
-	strv_add(&command, w->name);
+	strv_add(&command, w->action == INTERNAL_LOOK ? "--output=json" : w->name);
 	strv_add(&command, w->images.items[w->at]);
 	r = qemu_img_start(w->vm->registry->loop, &command, 1, image_done, w, &w->img, err);
 	strv_fini(&command);

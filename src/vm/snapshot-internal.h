@@ -12,6 +12,7 @@
 struct internal_work;
 
 enum internal_action {
+	INTERNAL_LOOK,	/* before taking: ERROR_OPERATION_INVALID names an image that has one of this name */
 	INTERNAL_TAKE,	/* QEMU stops the guest for as long as it takes */
 	INTERNAL_DROP,	/* what is not there is no error */
 	INTERNAL_LOAD,	/* QEMU: disks and state become what they were; the guest stays stopped */

@@ -146,6 +146,18 @@ class Inside(harness.DaemonTest):
         self.virsh("snapshot-delete", self.name, "empty", "--children")
         self.assertEqual(self.tags(), [])
 
+    def test_not_ours(self):
+        """An image has one of that name already, of which nothing is known here: it stays."""
+        self.take("one", "--no-metadata")
+        for start in (lambda: None, self.boot):
+            start()
+            message = self.virsh.fails("snapshot-create-as", self.name, "one")
+            self.assertRegex(message, f"{self.image} has a snapshot 'one' inside already")
+            self.assertEqual(self.tags(), ["one"])
+        self.assertEqual(self.guest.state(), "running")
+        self.take("two")
+        self.assertEqual(self.tags(), ["one", "two"])
+
     def told(self):
         path = self.root / "told"
         text = path.read_text() if path.exists() else ""
