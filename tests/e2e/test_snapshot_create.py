@@ -315,6 +315,7 @@ class Undone(SnapshotTest):
 
     def start_streaming(self):
         self.running(Linux, arguments="gw.disk=/dev/vda,/dev/vdb")
+        self.guest.wait_count(50) # its disks have a counter, whatever becomes of the overlays
         client = self.virsh.start("snapshot-create-as", self.guest.name, "s1", "--memspec",
                                   f"file={self.path('s1.mem')},snapshot=external")
         wait_for(lambda: self.sources() == self.overlays("s1"), "the disks are switched")
