@@ -277,6 +277,20 @@ int dir_open_or_make(const char *path, mode_t mode, struct error *err)
 	return dir_open_or_make_at(AT_FDCWD, copy, mode, err);
 }
 
+int dir_open_parent(const char *path, const char **ret_name, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_free_ char *directory =
+		slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return error_errno(err, errno, "open directory %s", directory);
+	if (ret_name)
+		*ret_name = slash + 1;
+	return fd;
+}
+
 static int remove_tree(int dirfd, const char *name, unsigned depth, struct error *err);
 
 static int empty_directory(int fd, const char *name, unsigned depth, struct error *err)

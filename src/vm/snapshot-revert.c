@@ -62,23 +62,10 @@ static enum step_result start_work(struct revert_operation *revert,
 
 /* ---- make-overlays ---- */
 
-static int open_directory(const char *path, const char **ret_name, struct error *err)
-{
-	const char *slash = strrchr(path, '/');
-	_cleanup_free_ char *directory =
-		slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
-	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return error_errno(err, errno, "open directory %s", directory);
-	*ret_name = slash + 1;
-	return fd;
-}
-
 static int make_overlay(const struct revert_disk *disk, struct error *err)
 {
 	const char *name = NULL;
-	_cleanup_close_ int dir = open_directory(disk->overlay, &name, err);
+	_cleanup_close_ int dir = dir_open_parent(disk->overlay, &name, err);
 
 	if (dir < 0 || overlay_create(dir, name, disk->base, disk->base_format, err) < 0)
 		return error_prefix(err, "disk '%s'", disk->target);

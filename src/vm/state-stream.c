@@ -375,13 +375,12 @@ void state_stream_sync(struct state_stream *s)
 
 static int sync_directory(const char *path, struct error *err)
 {
-	const char *slash = strrchr(path, '/');
-	_cleanup_free_ char *directory =
-		slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
-	_cleanup_close_ int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd = dir_open_parent(path, NULL, err);
 
-	if (fd < 0 || fsync(fd) < 0)
-		return error_errno(err, errno, "sync directory %s", directory);
+	if (fd < 0)
+		return -1;
+	if (fsync(fd) < 0)
+		return error_errno(err, errno, "sync the directory of %s", path);
 	return 0;
 }
 

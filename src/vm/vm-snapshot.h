@@ -21,7 +21,7 @@ typedef void (*vm_snapshot_done_fn)(struct vm *vm, const char *name, const struc
 
 struct vm_snapshot_create_options {
 	const char *xml;
-	bool redefine, current, no_metadata, halt, disk_only, reuse_external, quiesce, atomic, live, validate;
+	bool no_metadata, halt, disk_only, reuse_external, quiesce, live;
 };
 int vm_snapshot_create(struct vm *vm, const struct vm_snapshot_create_options *options,
 	vm_snapshot_done_fn done, void *userdata, struct error *err);
