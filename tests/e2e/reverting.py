@@ -21,7 +21,7 @@ class Snapshots:
         self.test, self.virsh, self.root = test, test.virsh, test.root
         self.guest = guest or harness.LinuxGuest(self.root, self.virsh, **options)
         self.name = self.guest.name
-        self.mark = 0
+        self.mark, self.taken = 0, {}
 
     def boot(self):
         self.guest.define()
@@ -49,7 +49,8 @@ class Snapshots:
         overlay(top, frozen, self.format_of(xml))
         self.describe(name, state, xml, top, image)
         self.define_on(top)
-        return self.guest.wait_still() if state != "shutoff" else 0
+        self.taken[name] = self.guest.wait_still() if state != "shutoff" else 0
+        return self.taken[name]
 
     def describe(self, name, state, xml, top, image):
         memory = "<memory snapshot='no'/>" if state == "shutoff" else f"<memory snapshot='external' file='{image}'/>"
@@ -79,7 +80,13 @@ class Snapshots:
     def wait_ready(self):
         harness.wait_for(lambda: len(self.numbers()) > 5, "it counts")
 
+    def leave_behind(self, name):
+        """Let the present count beyond the snapshot, so that it does not end where the guest of then goes on."""
+        harness.wait_for(lambda: not self.guest.state() == "running" or self.guest.last() > self.taken.get(name, 0) + 3,
+                         f"it counts beyond {name}")
+
     def revert(self, name, *flags):
+        self.leave_behind(name)
         self.mark = len(self.guest.console_bytes())
         self.virsh("snapshot-revert", self.name, name, *flags)
 

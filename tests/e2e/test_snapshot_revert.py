@@ -118,6 +118,7 @@ class Revert(harness.DaemonTest):
 
     def revert_held(self, point):
         """Begin, and hold the daemon at `point`: the client, and what lets it go."""
+        self.snapshots.leave_behind("first")
         self.daemon.restart(GODWIT_FAULT=point + "=stop")
         client = self.virsh.start("snapshot-revert", self.guest.name, "first")
         daemon = self.daemon.process.pid
