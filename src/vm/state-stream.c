@@ -7,9 +7,15 @@
 #include <limits.h>
 #include <sys/stat.h>
 
+#include "clock.h"
 #include "disk-check.h"
 #include "file.h"
 #include "paging.h"
+
+enum {
+	ASK_EVERY = 2000,
+	ASK_FOR = 1000000
+}; /* us, between questions about a stream that ended, and for all of them */
 
 void state_stream_init(struct state_stream *s, struct operation *op, const struct state_stream_ops *ops)
 {
@@ -118,6 +124,7 @@ static int open_target(struct state_stream *s, struct error *err)
 void state_stream_fail(struct state_stream *s, const struct error *err)
 {
 	s->op->on_migration = NULL;
+	s->timer = sd_event_source_unref(s->timer);
 	if (s->op->vm->qmp)
 		qmp_forget(s->op->vm->qmp, s);
 	disk_check_end(&s->looker);
@@ -148,15 +155,43 @@ static void transfer_streamed(struct transfer *t, void *userdata)
 	check_streamed(s);
 }
 
-/* QEMU broke off: its own word says why, if it has one. */
+/* Has QEMU not yet let go of its state? By the reply to query-migrate. */
+static bool is_migrating(json *ret)
+{
+	static const char *const busy[] = {"setup", "active", "cancelling", "device", "pre-switchover"};
+	const char *status = json_get_string(ret, "status");
+
+	for (size_t i = 0; i < ARRAY_SIZE(busy); i++)
+		if (streq(status, busy[i]))
+			return true;
+	return false;
+}
+
+static int ask_why(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* QEMU broke off: its own word says why, if it has one. It closes the stream before it says that it failed. */
 static void broken_off_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
 {
 	struct state_stream *s = userdata;
 	const char *why = json_get_string(ret, "error-desc");
 
+	if (!err && is_migrating(ret) && clock_now() < s->ask_until) {
+		sd_event_add_time_relative(
+			s->op->vm->registry->loop, &s->timer, CLOCK_MONOTONIC, ASK_EVERY, 0, ask_why, s);
+		return;
+	}
 	if (why)
 		error_set(&s->broken_off, ERROR_QEMU, "QEMU could not save the state: %s", why);
 	state_stream_fail(s, &s->broken_off);
+}
+
+static int ask_why(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct state_stream *s = userdata;
+
+	s->timer = sd_event_source_unref(s->timer);
+	qmp_command(s->op->vm->qmp, "query-migrate", NULL, -1, 0, broken_off_replied, s);
+	return 0;
 }
 
 static void transfer_done(struct transfer *t, const struct error *err, void *userdata)
@@ -169,6 +204,7 @@ static void transfer_done(struct transfer *t, const struct error *err, void *use
 	} else if (err->code == ERROR_QEMU && s->op->vm->qmp) {
 		s->op->on_migration = NULL;
 		s->broken_off = *err;
+		s->ask_until = clock_now() + ASK_FOR;
 		qmp_command(s->op->vm->qmp, "query-migrate", NULL, -1, 0, broken_off_replied, s);
 	} else {
 		state_stream_fail(s, err);
@@ -325,17 +361,13 @@ static int ask_again(sd_event_source *source, uint64_t usec, void *userdata)
 
 static void cancelling_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
 {
-	static const char *const busy[] = {"setup", "active", "cancelling", "device", "pre-switchover"};
 	struct state_stream *s = userdata;
-	const char *status = json_get_string(ret, "status");
 	struct error failure = ERROR_INIT;
 
-	for (size_t i = 0; !err && i < ARRAY_SIZE(busy); i++) {
-		if (streq(status, busy[i])) {
-			sd_event_add_time_relative(
-				s->op->vm->registry->loop, &s->timer, CLOCK_MONOTONIC, 2000, 0, ask_again, s);
-			return;
-		}
+	if (!err && is_migrating(ret)) {
+		sd_event_add_time_relative(
+			s->op->vm->registry->loop, &s->timer, CLOCK_MONOTONIC, ASK_EVERY, 0, ask_again, s);
+		return;
 	}
 	s->dropped(s->op, drop_file(s, &failure) == STEP_FAILED ? &failure : NULL);
 }

@@ -43,6 +43,7 @@ struct state_stream {
 	char *disks; /* it */
 	bool qemu_done, transfer_streamed;
 	struct error broken_off; /* godwit-io lost QEMU; QEMU is being asked why */
+	uint64_t ask_until;	 /* us, monotonic */
 	sd_event_source *timer;
 	void (*dropped)(struct operation *op, const struct error *err);
 };

@@ -156,8 +156,8 @@ class Misbehaviour(harness.DaemonTest):
 
     def test_save_fails(self):
         self.virsh("start", self.guest.name)
-        for rule, words in (("migrate fail no room", "no room"), ("migrate error not now", "not now"),
-                            ("migrate truncate", "middle"), ("getfd error none left", "none left"),
+        for rule, words in (("migrate fail no room", "no room"), ("migrate fail-late no place", "no place"),
+                            ("migrate error not now", "not now"), ("migrate truncate", "middle"), ("getfd error none left", "none left"),
                             ("stop error cannot", "cannot")):
             with self.subTest(rule):
                 self.rules(rule)
