@@ -27,7 +27,7 @@
 static int recover_operation(
 	struct vm *vm, struct journal *journal, const struct journal_entry *entry, struct error *err)
 {
-	const struct operation_type *type = operation_find_type(entry->type);
+	const struct operation_type *type = operation_find_type(vm->registry, entry->type);
 	struct job_progress progress = {0};
 	struct operation *op;
 

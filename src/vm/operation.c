@@ -23,11 +23,16 @@ static const struct operation_type *const operation_types[] = {
 	&snapshot_delete_operation_type,
 };
 
-const struct operation_type *operation_find_type(const char *name)
+const struct operation_type *operation_find_type(const struct registry *r, const char *name)
 {
+	const struct operation_type *const *more = r->settings.more_jobs;
+
 	for (size_t i = 0; i < ARRAY_SIZE(operation_types); i++)
 		if (streq(operation_types[i]->job.name, name))
 			return operation_types[i];
+	for (; more && *more; more++)
+		if (streq((*more)->job.name, name))
+			return *more;
 	return NULL;
 }
 

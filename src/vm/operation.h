@@ -86,4 +86,4 @@ extern const struct operation_type revert_stored_off_operation_type;
 extern const struct operation_type attach_operation_type, detach_operation_type;
 extern const struct operation_type snapshot_operation_type;
 extern const struct operation_type snapshot_delete_operation_type;
-const struct operation_type *operation_find_type(const char *name);
+const struct operation_type *operation_find_type(const struct registry *r, const char *name);

@@ -11,6 +11,9 @@
 #include "lease.h"
 #include "vm.h"
 
+struct migrations;
+struct operation_type;
+
 struct registry_settings {
 	/* directories, all absolute, existing or made at start */
 	const char *etc_dir, *lib_dir, *run_dir, *log_dir;
@@ -28,6 +31,9 @@ struct registry_settings {
 	const char *hostname;
 	uint8_t host_uuid[16];
 	struct lease_settings leases;
+	/* Of the room above: the kinds of jobs it adds (ends with NULL), and what they work with. NULL: none. */
+	const struct operation_type *const *more_jobs;
+	struct migrations *migrations;
 };
 
 enum vm_event_type {
