@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -17,7 +18,9 @@
 #include "registry.h"
 #include "server.h"
 
-#define SETTLE_USEC (5 * USEC_PER_SEC)
+#define SETTLE_USEC	(5 * USEC_PER_SEC)
+#define LOCK_USEC	(3 * USEC_PER_SEC)
+#define LOCK_PAUSE_NSEC (10 * 1000000)
 
 struct manager {
 	int lock_fd;
@@ -25,18 +28,35 @@ struct manager {
 	struct server *server;
 };
 
-/* One daemon for one set of directories. The lock is the kernel's: a killed daemon leaves none. */
+/*
+ * A killed daemon leaves no lock, but for as long as a child that it had just forked has not yet closed what it inherited: a moment. Whoever
+ * holds it longer is a daemon.
+ */
+static int wait_for_lock(int fd)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NSEC};
+	uint64_t until = clock_now() + LOCK_USEC;
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	while (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
+		if ((errno != EAGAIN && errno != EACCES) || clock_now() > until)
+			return -1;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+/* One daemon for one set of directories. */
 static int lock_directories(struct manager *m, const struct paths *paths, struct error *err)
 {
 	_cleanup_free_ char *path = xasprintf("%s/godwitd.lock", paths->run);
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	char pid[16];
 	int n;
 
 	m->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (m->lock_fd < 0)
 		return error_errno(err, errno, "open %s", path);
-	if (fcntl(m->lock_fd, F_OFD_SETLK, &lock) < 0) {
+	if (wait_for_lock(m->lock_fd) < 0) {
 		if (errno == EAGAIN || errno == EACCES)
 			return error_set(err, ERROR_BUSY, "another godwitd already serves %s", paths->run);
 		return error_errno(err, errno, "lock %s", path);

@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Virtual machines outlive the daemon, however it ends; what the next one finds, it continues."""
 
+import fcntl
 import os
 import re
 import signal
 import socket
+import struct
 import unittest
 
 import harness
+
+OFD_SETLK = getattr(fcntl, "F_OFD_SETLK", 37)  # fcntl.h
 
 
 class Adopt(harness.DaemonTest):
@@ -47,6 +51,32 @@ class Adopt(harness.DaemonTest):
         self.guest.check_sequence()
         self.virsh("destroy", self.guest.name)
         self.assertEqual(harness.qemus_of(self.root), [])
+
+    def lock_as_another(self):
+        """The daemon's lock, held by this test; a file to be closed."""
+        lock = open(self.root / "run/godwitd.lock", "rb+")
+        fcntl.fcntl(lock, OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        return lock
+
+    def waits_for_the_lock(self):
+        directory = f"/proc/{self.daemon.process.pid}/fd"
+        return any(os.readlink(f"{directory}/{fd}").endswith("/godwitd.lock") for fd in os.listdir(directory))
+
+    def test_lock_held_for_a_moment(self):
+        """As by a child that a daemon had just forked when it was killed."""
+        self.daemon.kill()
+        with self.lock_as_another():
+            self.daemon.spawn()
+            harness.wait_for(self.waits_for_the_lock, "it has opened its lock")
+        harness.wait_for(self.daemon.answers, "godwitd accepts connections")
+
+    def test_lock_held_for_good(self):
+        self.daemon.kill()
+        with self.lock_as_another():
+            self.daemon.spawn()
+            self.assertEqual(self.daemon.process.wait(30 * harness.SLOW), 1)
+        self.assertIn("another godwitd already serves", self.daemon.stderr())
+        self.daemon.process = None
 
     def test_channel_survives(self):
         """The socket of a channel without a path of its own is QEMU's: the daemon's end takes it from nobody."""
