@@ -264,7 +264,9 @@ static void leases_taken(
 				"destroyed while it waited for its leases");
 		err = &failure;
 	}
-	vm_lease_event(vm, err ? LEASE_EVENT_REFUSED : LEASE_EVENT_GRANTED);
+	vm_lease_event(vm, err		      ? LEASE_EVENT_REFUSED
+			   : start->from_host ? LEASE_EVENT_RELEASED
+					      : LEASE_EVENT_GRANTED);
 	operation_step_done(&start->op, err);
 }
 
@@ -280,7 +282,7 @@ enum step_result launch_spawn(struct job *job, void *context, struct error *err)
 		.run_dir = resources->run_path,
 		.channel_dir = resources->channel_path,
 		.monitor_fd = start->monitor_fd,
-		.incoming = start->image_path,
+		.incoming = start->is_incoming || start->image_path,
 		.tap_fds = resources->tap_fds,
 		.vsock_fd = resources->vsock_fd,
 		.tpm_socket = resources->tpm_socket,
@@ -316,7 +318,9 @@ enum step_result launch_spawn(struct job *job, void *context, struct error *err)
 			    .stderr_fd = log_fd,
 			    .new_session = true,
 			    .forked = record_process,
-			    .work = vm_lease_is_needed(vm) ? vm_lease_work : NULL,
+			    .work = !vm_lease_is_needed(vm) ? NULL
+				    : start->from_host	    ? vm_lease_work_later
+							    : vm_lease_work,
 			    .work_userdata = vm,
 			    .worked = leases_taken},
 		    vm_on_process_exit, vm, &vm->process, err) < 0)
@@ -488,7 +492,7 @@ enum step_result launch_configure(struct job *job, void *context, struct error *
 		error_set(err, ERROR_OPERATION_FAILED, "QEMU is gone");
 		return STEP_FAILED;
 	}
-	if (start->image_path)
+	if (start->image_path || start->is_incoming)
 		vm_ask_balloon(start->op.vm); /* the document may be somebody else's */
 	tell(start, "query-chardev", NULL, chardevs_replied);
 	VEC_FOREACH (nic, &d->nics) {
@@ -511,8 +515,8 @@ enum step_result launch_configure(struct job *job, void *context, struct error *
 				(int64_t)d->memballoon->stats_period_s, NULL),
 			configured);
 	}
-	if (!start->image_path && d->memballoon && d->memballoon->model != MEMBALLOON_NONE &&
-		d->current_memory_kib < d->memory_kib)
+	if (!start->image_path && !start->is_incoming && d->memballoon &&
+		d->memballoon->model != MEMBALLOON_NONE && d->current_memory_kib < d->memory_kib)
 		tell(start, "balloon", json_pack("u:value", d->current_memory_kib * 1024, NULL), configured);
 	return STEP_WAIT;
 }

@@ -213,6 +213,7 @@ void vm_stop_process(struct vm *vm, int sig, int shutoff_reason, int stopped_det
 void vm_become_paused(struct vm *vm, int reason)
 {
 	static const int details[] = {
+		[PAUSED_MIGRATION] = SUSPENDED_MIGRATED,
 		[PAUSED_IOERROR] = SUSPENDED_IOERROR,
 		[PAUSED_WATCHDOG] = SUSPENDED_WATCHDOG,
 		[PAUSED_FROM_SNAPSHOT] = SUSPENDED_FROM_SNAPSHOT,

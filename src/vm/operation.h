@@ -14,6 +14,7 @@ struct operation_type {
 	struct job_type job;
 	const char *verb; /* for messages: "save", as in "save guest7: ..." */
 	enum vm_job_operation kind;
+	bool lets_suspend;			     /* the guest may be suspended by others meanwhile */
 	size_t size;				     /* of the struct that embeds struct operation */
 	json *(*encode)(const struct operation *op); /* what a restarted daemon must know */
 	int (*decode)(struct operation *op, json *params, struct error *err);

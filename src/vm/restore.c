@@ -2,8 +2,7 @@
 /* Ways into running that bring their own description: restore from an image file, and create. */
 #include "start.h"
 
-/* The VM that `d` is about: the defined one of that name and UUID, or a new transient one. Must be off. */
-static int find_or_make(struct registry *r, struct domain *d, struct vm **ret, struct error *err)
+int start_find_or_make(struct registry *r, struct domain *d, struct vm **ret, struct error *err)
 {
 	struct vm *vm;
 
@@ -25,8 +24,7 @@ static int find_or_make(struct registry *r, struct domain *d, struct vm **ret, s
 	return 0;
 }
 
-/* Begin, and forget a VM that was made only for this when it cannot even begin. */
-static int begin(struct start_operation *start, vm_done_fn done, void *userdata, struct error *err)
+int start_begin(struct start_operation *start, vm_done_fn done, void *userdata, struct error *err)
 {
 	struct vm *vm = vm_ref(start->op.vm);
 	int r;
@@ -48,7 +46,7 @@ int registry_create(struct registry *r, const char *xml, const struct vm_start_o
 	struct start_operation *start;
 	struct vm *vm;
 
-	if (definition_parse(r, xml, &d, err) < 0 || find_or_make(r, d, &vm, err) < 0)
+	if (definition_parse(r, xml, &d, err) < 0 || start_find_or_make(r, d, &vm, err) < 0)
 		return -1;
 	if (vm->persistent && vm_has_managed_save(vm))
 		return error_set(err, ERROR_OPERATION_INVALID,
@@ -59,7 +57,7 @@ int registry_create(struct registry *r, const char *xml, const struct vm_start_o
 	start->domain = TAKE_PTR(d);
 	start->paused = options->paused;
 	start->reset_nvram = options->reset_nvram;
-	return begin(start, done, userdata, err);
+	return start_begin(start, done, userdata, err);
 }
 
 /* Until the image is read nobody knows which VM it belongs to; this one belongs to nobody. */
@@ -80,7 +78,8 @@ int registry_restore(struct registry *r, const struct vm_restore_options *option
 	struct vm *vm;
 	int result = -1;
 
-	if (read_image(r, options, &scratch, err) < 0 || find_or_make(r, scratch.domain, &vm, err) < 0) {
+	if (read_image(r, options, &scratch, err) < 0 ||
+		start_find_or_make(r, scratch.domain, &vm, err) < 0) {
 		error_prefix(err, "restore %s", options->path);
 		goto out;
 	}
@@ -97,7 +96,7 @@ int registry_restore(struct registry *r, const struct vm_restore_options *option
 	start->reset_nvram = options->reset_nvram;
 	start->paused = options->resume_as == VM_RESTORE_AS_SAVED ? !start->header.was_running
 								  : options->resume_as == VM_RESTORE_PAUSED;
-	result = begin(start, done, userdata, err);
+	result = start_begin(start, done, userdata, err);
 out:
 	start_operation_release(&scratch.op);
 	return result;

@@ -128,9 +128,14 @@ static const struct origin *get_origin(const struct start_operation *start)
 				   restored = {STARTED_RESTORED, PAUSED_USER, SUSPENDED_RESTORED,
 					   RUNNING_RESTORED},
 				   reverted = {STARTED_FROM_SNAPSHOT, PAUSED_FROM_SNAPSHOT,
-					   SUSPENDED_FROM_SNAPSHOT, RUNNING_FROM_SNAPSHOT};
+					   SUSPENDED_FROM_SNAPSHOT, RUNNING_FROM_SNAPSHOT},
+				   migrated = {STARTED_MIGRATED, PAUSED_MIGRATION, SUSPENDED_PAUSED,
+					   RUNNING_MIGRATED};
 
-	return start->from_snapshot ? &reverted : start->image_path ? &restored : &booted;
+	return start->from_host	      ? &migrated
+	       : start->from_snapshot ? &reverted
+	       : start->image_path    ? &restored
+				      : &booted;
 }
 
 enum step_result start_run_guest(struct job *job, void *context, struct error *err)
@@ -242,10 +247,8 @@ void start_cancel_long(struct start_operation *start)
 	}
 }
 
-static void cancel(struct job *job, void *context)
+void start_cancel(struct start_operation *start)
 {
-	struct start_operation *start = context;
-
 	if (start->probing)
 		return; /* a moment; the engine turns back behind it */
 	if (start->leasing || start->transfer || start->lazy_step || start->looker) {
@@ -257,6 +260,11 @@ static void cancel(struct job *job, void *context)
 	if (start->op.vm->qmp)
 		qmp_forget(start->op.vm->qmp, &start->op);
 	end_canceled(start);
+}
+
+static void cancel(struct job *job, void *context)
+{
+	start_cancel(context);
 }
 
 static json *encode(const struct operation *op)

@@ -15,6 +15,7 @@ struct start_operation {
 	unsigned channels;
 	char *image_path;	  /* NULL: a fresh boot */
 	bool managed;		  /* the image is the VM's managed save */
+	bool is_incoming;	  /* QEMU waits for its state, from the image or from another host */
 	struct clone_plan *clone; /* owned; NULL: no clone, or one that an earlier daemon began */
 	/* found on the way */
 	struct domain *domain; /* to become vm->live */
@@ -36,8 +37,9 @@ struct start_operation {
 	char *disks;		   /* the image's note of its disks, or a newer one; NULL: none */
 	struct process *looker;	   /* at the disks: for their chains, or to compare them with the note */
 	const struct domain
-		*noted;	    /* whose disks those are, all that are to be compared; NULL: the VM's; borrowed */
-	bool from_snapshot; /* what is told of the guest's start */
+		*noted; /* whose disks those are, all that are to be compared; NULL: the VM's; borrowed */
+	bool from_snapshot,
+		from_host; /* what is told of the guest's start: it came from a snapshot, from another host */
 };
 
 /* launch.c: from definition to a QEMU that answers */
@@ -90,6 +92,13 @@ void start_operation_release(struct operation *op);
 int start_open_image(struct start_operation *start, struct error *err);
 /* A managed save is never thrown away by a failure: say so, and how to boot without it. */
 void start_explain_managed(const struct start_operation *start, struct error *err);
+/* The steps that prepare and start QEMU end soon, as canceled. */
+void start_cancel(struct start_operation *start);
 struct start_operation *start_operation_new(const struct operation_type *type, struct vm *vm);
+/* restore.c */
+/* The VM that `d` is about: the defined one of that name and UUID, or a new transient one. Must be off. */
+int start_find_or_make(struct registry *r, struct domain *d, struct vm **ret, struct error *err);
+/* operation_begin, and a VM that was made only for this is forgotten when it cannot even begin. */
+int start_begin(struct start_operation *start, vm_done_fn done, void *userdata, struct error *err);
 /* The image's domain, or `xml` where it is the same machine, becomes start->domain. */
 int start_take_image_domain(struct start_operation *start, const char *xml, struct error *err);

@@ -244,6 +244,7 @@ enum vm_verb {
 	VERB_SNAPSHOT_METADATA,
 	VERB_REVERT,
 	VERB_SNAPSHOT_DELETE,
+	VERB_MIGRATE,
 	VERB_MAX_,
 };
 /* Is the verb allowed in this state, and no job in its way? */

@@ -14,6 +14,8 @@ int vm_lease_plan(struct vm *vm, struct error *err);
 bool vm_lease_is_needed(const struct vm *vm);
 /* For process_options.work; userdata is the VM. */
 int vm_lease_work(struct buf *result, void *userdata, struct error *err);
+/* The same for a QEMU that is to have them later (vm_lease_take): another host's has them now. */
+int vm_lease_work_later(struct buf *result, void *userdata, struct error *err);
 
 /* The event must be possible in the VM's lease state. */
 void vm_lease_event(struct vm *vm, enum lease_event event);

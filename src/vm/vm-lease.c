@@ -59,6 +59,13 @@ int vm_lease_work(struct buf *result, void *userdata, struct error *err)
 	return lease_take_here(vm->leases, true, err);
 }
 
+int vm_lease_work_later(struct buf *result, void *userdata, struct error *err)
+{
+	struct vm *vm = userdata;
+
+	return lease_take_here(vm->leases, false, err);
+}
+
 /* The leases of a QEMU that an earlier daemon started, if they are what today's configuration would have it hold. */
 static int plan_adopted(struct vm *vm, struct error *err)
 {

@@ -63,6 +63,7 @@ static const struct {
 		IN_ACTIVE | IN(VM_OFF) | IN(VM_STARTING) | IN(VM_STOPPING), false},
 	[VERB_REVERT] = {"revert", IN_ACTIVE | IN(VM_OFF), false, true},
 	[VERB_SNAPSHOT_DELETE] = {"delete snapshots of", IN(VM_OFF) | IN_ACTIVE, false, true},
+	[VERB_MIGRATE] = {"migrate", IN(VM_OFF) | IN_ACTIVE, false, true},
 };
 static_assert(ARRAY_SIZE(verbs) == VERB_MAX_, "every verb has a row");
 
@@ -134,7 +135,8 @@ void vm_set_state(struct vm *vm, enum vm_state state, int domain_state, int reas
 
 int vm_check_verb(const struct vm *vm, enum vm_verb verb, struct error *err)
 {
-	if (!verbs[verb].beside_job && vm->operation)
+	if (!verbs[verb].beside_job && vm->operation &&
+		!(verb == VERB_SUSPEND && vm->operation->type->lets_suspend))
 		return error_set(err, ERROR_BUSY, "cannot %s %s: job '%s' is in progress", verbs[verb].name,
 			vm->name, vm->operation->type->job.name);
 	/* Whatever it is, it would meet a guest that is about to run, or to lose its right to. */
