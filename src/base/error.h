@@ -32,13 +32,17 @@ enum error_code {
 	ERROR_RPC,     /* the peer broke the protocol */
 	ERROR_UNKNOWN_PROCEDURE,
 	ERROR_AUTH,
-	ERROR_QEMU,	     /* QEMU refused; the message has its words */
-	ERROR_NO_OBJECT,     /* network, pool, volume, secret ...: none is known here */
-	ERROR_IN_USE,	     /* somebody else holds the lease of what is needed */
-	ERROR_AGENT,	     /* the agent in the guest cannot be talked to */
-	ERROR_AGENT_TIMEOUT, /* it did not answer this command in time */
-	ERROR_AGENT_REFUSED, /* it refused; the message has its words */
-	ERROR_REVERT_RISKY,  /* going back to a snapshot that may not be what it seems, without force */
+	ERROR_QEMU,		 /* QEMU refused; the message has its words */
+	ERROR_NO_OBJECT,	 /* network, pool, volume, secret ...: none is known here */
+	ERROR_IN_USE,		 /* somebody else holds the lease of what is needed */
+	ERROR_AGENT,		 /* the agent in the guest cannot be talked to */
+	ERROR_AGENT_TIMEOUT,	 /* it did not answer this command in time */
+	ERROR_AGENT_REFUSED,	 /* it refused; the message has its words */
+	ERROR_REVERT_RISKY,	 /* going back to a snapshot that may not be what it seems, without force */
+	ERROR_MIGRATE_UNSAFE,	 /* the disks may be damaged, unless the caller knows better */
+	ERROR_MIGRATE_FINISH_OK, /* it was called off, as asked: the VM does not run here */
+	ERROR_MIGRATE_PERSIST_FAILED, /* it runs here, and its definition could not be kept */
+	ERROR_CPU_INCOMPATIBLE,	      /* this host cannot give the guest its processor */
 	ERROR_CODE_MAX_,
 };
 

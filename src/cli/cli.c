@@ -310,10 +310,12 @@ enum exit_status cli_exit_status(const struct error *err)
 	case ERROR_BUSY:
 	case ERROR_IN_USE:
 	case ERROR_REVERT_RISKY:
+	case ERROR_MIGRATE_UNSAFE:
 		return STATUS_STATE;
 	case ERROR_UNSUPPORTED:
 	case ERROR_UNSUPPORTED_CONFIG:
 	case ERROR_ARGUMENT_UNSUPPORTED:
+	case ERROR_CPU_INCOMPATIBLE:
 	case ERROR_UNKNOWN_PROCEDURE:
 		return STATUS_UNSUPPORTED;
 	case ERROR_OPERATION_DENIED:
@@ -328,6 +330,8 @@ enum exit_status cli_exit_status(const struct error *err)
 	case ERROR_XML:
 	case ERROR_OPERATION_FAILED:
 	case ERROR_OPERATION_ABORTED:
+	case ERROR_MIGRATE_FINISH_OK:
+	case ERROR_MIGRATE_PERSIST_FAILED:
 	case ERROR_EXISTS:
 	case ERROR_DAMAGED:
 	case ERROR_QEMU:

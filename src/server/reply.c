@@ -51,6 +51,13 @@ static const struct {
 	[ERROR_AGENT] = {RPC_CODE_AGENT_UNRESPONSIVE, RPC_FROM_QEMU, "Guest agent is not responding"},
 	[ERROR_AGENT_TIMEOUT] = {RPC_CODE_AGENT_COMMAND_TIMEOUT, RPC_FROM_QEMU,
 		"guest agent command timed out"},
+	[ERROR_MIGRATE_UNSAFE] = {RPC_CODE_MIGRATE_UNSAFE, RPC_FROM_QEMU, "Unsafe migration"},
+	[ERROR_MIGRATE_FINISH_OK] = {RPC_CODE_MIGRATE_FINISH_OK, RPC_FROM_QEMU,
+		"migration successfully aborted"},
+	[ERROR_MIGRATE_PERSIST_FAILED] = {RPC_CODE_MIGRATE_PERSIST_FAILED, RPC_FROM_QEMU,
+		"Failed to make domain persistent after migration"},
+	[ERROR_CPU_INCOMPATIBLE] = {RPC_CODE_CPU_INCOMPATIBLE, RPC_FROM_QEMU,
+		"the CPU is incompatible with host CPU"},
 	[ERROR_AGENT_REFUSED] = {RPC_CODE_AGENT_COMMAND_FAILED, RPC_FROM_QEMU, "guest agent command failed"},
 };
 _Static_assert(ARRAY_SIZE(error_table) == ERROR_CODE_MAX_, "a code without an answer");
