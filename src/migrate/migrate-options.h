@@ -32,6 +32,7 @@ enum {
 	MIGRATE_NON_SHARED_SYNC_WRITES = 1 << 18,
 	MIGRATE_POSTCOPY_RESUME = 1 << 19,
 	MIGRATE_ZEROCOPY = 1 << 20,
+	MIGRATE_FLAGS_ALL = (1 << 21) - 1,
 };
 
 enum { MIGRATE_XBZRLE = 1 << 0, MIGRATE_ZLIB = 1 << 1, MIGRATE_ZSTD = 1 << 2 };
@@ -58,6 +59,11 @@ void migrate_options_fini(struct migrate_options *o);
 /* `o` is initialised. ERROR_INVALID_ARGUMENT names the flag or parameter, also for those that exclude each other. */
 int migrate_options_parse(
 	struct migrate_options *o, unsigned flags, const rpc_params *params, struct error *err);
+/*
+ * What is checked once, when a migration begins: the destination is not told of some flags (AUTO_CONVERGE), and for a VM that stands still clients
+ * set PAUSED in the phases behind the first.
+ */
+int migrate_options_check_begin(const struct migrate_options *o, struct error *err);
 void migrate_options_copy(const struct migrate_options *from, struct migrate_options *to);
 /* All that is given, as libvirt's parameters; to be freed by migrate_params_free. */
 void migrate_options_format(const struct migrate_options *o, rpc_params *ret);
