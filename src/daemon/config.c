@@ -50,6 +50,10 @@ static const struct key {
 	{"keepalive_count", KIND_NUMBER, offsetof(struct config, keepalive_count), 0, 1000},
 	{"log_level", KIND_NUMBER, offsetof(struct config, log_level), 1, 4},
 	{"drop_in", KIND_SWITCH, offsetof(struct config, drop_in), 0, 0},
+	{"migration_host", KIND_STRING, offsetof(struct config, migration_host), 0, 0},
+	{"migration_address", KIND_STRING, offsetof(struct config, migration_address), 0, 0},
+	{"migration_port_min", KIND_NUMBER, offsetof(struct config, migration_port_min), 1024, 65535},
+	{"migration_port_max", KIND_NUMBER, offsetof(struct config, migration_port_max), 1024, 65535},
 	{"lock_manager", KIND_LEASE, offsetof(struct config, lock_manager), 0, 0},
 	{"auto_disk_leases", KIND_OPTIONAL_SWITCH, offsetof(struct config, auto_disk_leases), 0, 0},
 	{"require_lease_for_disks", KIND_OPTIONAL_SWITCH, offsetof(struct config, require_lease_for_disks), 0,
@@ -74,6 +78,8 @@ void config_init(struct config *c)
 		.keepalive_interval = 5,
 		.keepalive_count = 5,
 		.log_level = 2,
+		.migration_port_min = 49152,
+		.migration_port_max = 49215,
 		.auto_disk_leases = -1,
 		.require_lease_for_disks = -1,
 	};
@@ -86,6 +92,8 @@ void config_fini(struct config *c)
 	free(c->hostname);
 	free(c->emulator);
 	free(c->unix_sock_group);
+	free(c->migration_host);
+	free(c->migration_address);
 	free(c->file_lockspace_dir);
 	free(c->disk_lease_dir);
 	free(c->sanlock_user);
@@ -243,6 +251,10 @@ int config_check(const struct config *c, struct error *err)
 			"lock_manager = \"sanlock\" with auto_disk_leases = 1 needs a host_id, another one "
 			"on each "
 			"host");
+	if (c->migration_port_min > c->migration_port_max)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+			"migration_port_min (%u) is above migration_port_max (%u)", c->migration_port_min,
+			c->migration_port_max);
 	return 0;
 }
 

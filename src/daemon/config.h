@@ -32,6 +32,8 @@ struct config {
 	uint32_t keepalive_count;
 	uint32_t log_level; /* 1 debug, 2 info, 3 warnings, 4 errors */
 	bool drop_in;
+	char *migration_host, *migration_address; /* NULL: this host's name; all addresses */
+	uint32_t migration_port_min, migration_port_max;
 	enum lease_kind lock_manager;
 	int32_t auto_disk_leases, require_lease_for_disks; /* 1, 0; -1: as the lock manager has it */
 	char *file_lockspace_dir, *disk_lease_dir;	   /* NULL: the default */

@@ -15,6 +15,7 @@
 #include "file.h"
 #include "host.h"
 #include "log.h"
+#include "migrate.h"
 #include "registry.h"
 #include "server.h"
 
@@ -24,6 +25,7 @@
 
 struct manager {
 	int lock_fd;
+	struct migrations *migrations;
 	struct registry *registry;
 	struct server *server;
 };
@@ -155,6 +157,8 @@ static int open_registry(struct manager *m, sd_event *loop, const struct paths *
 		.trust_kvm = !config->kvm_probe,
 		.vnc_listen = config->vnc_listen,
 		.hostname = hostname,
+		.more_jobs = migrate_operation_types,
+		.migrations = m->migrations,
 	};
 
 	if (find_hook(paths, config, &hook, err) < 0 ||
@@ -163,6 +167,18 @@ static int open_registry(struct manager *m, sd_event *loop, const struct paths *
 		return -1;
 	settings.snapshot_hook = hook;
 	return registry_open(loop, &settings, &m->registry, err);
+}
+
+static int open_migrations(struct manager *m, sd_event *loop, const struct paths *paths,
+	const struct config *config, struct error *err)
+{
+	const struct migrations_settings settings = {.lib_dir = paths->lib,
+		.migration_host = config->migration_host,
+		.migration_address = config->migration_address,
+		.port_min = (uint16_t)config->migration_port_min,
+		.port_max = (uint16_t)config->migration_port_max};
+
+	return migrations_open(loop, &settings, &m->migrations, err);
 }
 
 static int open_server(struct manager *m, sd_event *loop, const struct paths *paths,
@@ -232,7 +248,8 @@ int manager_open(sd_event *loop, const struct paths *paths, const struct config 
 	_cleanup_free_ char *hostname = config->hostname ? xstrdup(config->hostname) : get_hostname();
 
 	m->lock_fd = -1;
-	if (lock_directories(m, paths, err) < 0 || open_registry(m, loop, paths, config, hostname, err) < 0)
+	if (lock_directories(m, paths, err) < 0 || open_migrations(m, loop, paths, config, err) < 0 ||
+		open_registry(m, loop, paths, config, hostname, err) < 0)
 		goto fail;
 	wait_settled(m, loop);
 	if (open_server(m, loop, paths, config, hostname, err) < 0)
@@ -252,6 +269,7 @@ void manager_close(struct manager *m)
 	server_close(m->server);
 	if (m->registry)
 		registry_close(m->registry);
+	migrations_close(m->migrations);
 	close_p(&m->lock_fd);
 	free(m);
 }

@@ -3,7 +3,7 @@
  * What the daemons of both sides tell each other in a migration, carried by whoever drives the phases: libvirt's XML document <qemu-migration>,
  * and one element of ours that libvirt ignores:
  *
- *	<handover xmlns="https://godwit.example/handover/1" token="32 hex digits" [host="name or address" port="49153"]/>
+ *	<handover token="32 hex digits" [host="name or address" port="49153"]/>
  *
  * source to destination: its token; the source knows how to pass the right to run (handover.h). destination to source: the same token, and
  * where it can be asked.
@@ -17,7 +17,8 @@
 #include "error.h"
 #include "strv.h"
 
-#define COOKIE_MAX (4u << 20) /* bytes, as in libvirt's protocol */
+#define COOKIE_MAX	 (4u << 20) /* bytes, as in libvirt's protocol */
+#define COOKIE_TOKEN_LEN 32	    /* hex digits */
 
 /* <feature name='...'/>: whoever reads it must know it */
 enum {
@@ -25,6 +26,8 @@ enum {
 	COOKIE_PERSISTENT = 1 << 1,
 	COOKIE_MEMORY_HOTPLUG = 1 << 2,
 	COOKIE_CPU_HOTPLUG = 1 << 3,
+	COOKIE_ALL_MANDATORY =
+		COOKIE_LOCKSTATE | COOKIE_PERSISTENT | COOKIE_MEMORY_HOTPLUG | COOKIE_CPU_HOTPLUG,
 	/* elements that are no mandatory features */
 	COOKIE_GRAPHICS = 1 << 4,
 	COOKIE_NETWORK = 1 << 5,

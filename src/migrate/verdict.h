@@ -34,9 +34,6 @@ typedef void (*verdict_asked_fn)(struct migrations *m, const char *token, bool f
 /* Listen for questions about this token; *ret_port is where. Undecided until verdict_decide. */
 int verdict_offer(struct migrations *m, const char *token, const uint8_t uuid[16], verdict_asked_fn asked,
 	void *userdata, uint16_t *ret_port, struct error *err);
-/* After a restart, with the port of before, for a VM whose job goes on; those with a record are answered by themselves. */
-int verdict_offer_again(struct migrations *m, const char *token, const uint8_t uuid[16], uint16_t port,
-	verdict_asked_fn asked, void *userdata, struct error *err);
 /* RUNS is on disk when this returns. GONE forgets the token. Idempotent; whoever asked gets its answer. */
 int verdict_decide(struct migrations *m, const char *token, enum verdict verdict, struct error *err);
 /* `asked` is not called any more (its owner goes); what is written stays. */

@@ -15,6 +15,10 @@ static int job_operation(const struct vm_job_info *info)
 		return RPC_JOB_OPERATION_RESTORE;
 	case VM_JOB_REVERT:
 		return RPC_JOB_OPERATION_SNAPSHOT_REVERT;
+	case VM_JOB_MIGRATION_IN:
+		return RPC_JOB_OPERATION_MIGRATION_IN;
+	case VM_JOB_MIGRATION_OUT:
+		return RPC_JOB_OPERATION_MIGRATION_OUT;
 	case VM_JOB_SNAPSHOT:
 		return RPC_JOB_OPERATION_SNAPSHOT;
 	case VM_JOB_NONE:

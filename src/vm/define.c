@@ -243,3 +243,23 @@ int registry_define(struct registry *r, const char *xml, bool validate, vm_done_
 	capability_cache_find(r->capabilities, def->domain->emulator, probed, def);
 	return 0;
 }
+
+int vm_take_definition(struct vm *vm, const char *xml, struct error *err)
+{
+	_cleanup_domain_ struct domain *d = NULL;
+	const struct qemu_capabilities *caps;
+	bool is_new = !vm->persistent;
+
+	if (definition_parse(vm->registry, xml, &d, err) < 0)
+		return -1;
+	replace_string(&d->name, vm->name);
+	memcpy(d->uuid, vm->uuid, 16);
+	caps = capability_cache_get(vm->registry->capabilities, d->emulator);
+	if ((caps && definition_complete(vm->registry, d, caps, err) < 0) ||
+		write_document(vm->registry, d, err) < 0)
+		return -1;
+	domain_free(vm->persistent);
+	vm->persistent = TAKE_PTR(d);
+	vm_emit_lifecycle(vm, EVENT_DEFINED, is_new ? DEFINED_ADDED : DEFINED_UPDATED);
+	return 0;
+}

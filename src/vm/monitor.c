@@ -549,6 +549,14 @@ static void on_migration(struct vm *vm, json *data)
 		paging_qemu_status(vm->paging, status);
 }
 
+static void on_job_status(struct vm *vm, json *data)
+{
+	block_jobs_hear(vm, data);
+	if (vm->operation)
+		operation_job_status(
+			vm->operation, json_get_string(data, "id"), json_get_string(data, "status"));
+}
+
 static const struct {
 	const char *name;
 	void (*handle)(struct vm *vm, json *data);
@@ -565,7 +573,7 @@ static const struct {
 	{"DEVICE_TRAY_MOVED", on_tray},
 	{"DEVICE_DELETED", on_device_deleted},
 	{"MIGRATION", on_migration},
-	{"JOB_STATUS_CHANGE", block_jobs_hear},
+	{"JOB_STATUS_CHANGE", on_job_status},
 	{"VSERPORT_CHANGE", on_channel},
 	{"VNC_CONNECTED", on_graphics_connect},
 	{"VNC_INITIALIZED", on_graphics_initialise},

@@ -223,6 +223,12 @@ void operation_migration(struct operation *op, const char *status)
 		op->on_migration(op, status);
 }
 
+void operation_job_status(struct operation *op, const char *id, const char *status)
+{
+	if (op->on_job && id && status)
+		op->on_job(op, id, status);
+}
+
 bool operation_device_deleted(struct operation *op, const char *alias)
 {
 	return op->on_device_deleted && op->on_device_deleted(op, alias);

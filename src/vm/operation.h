@@ -40,6 +40,8 @@ struct operation {
 	void (*on_monitor)(struct operation *op);
 	void (*on_migration)(
 		struct operation *op, const char *status); /* stays until set anew: QEMU's MIGRATION event */
+	/* stays until cleared: QEMU's JOB_STATUS_CHANGE event, of any job */
+	void (*on_job)(struct operation *op, const char *id, const char *status);
 	/* stays until cleared: QEMU's DEVICE_DELETED event. True: it was waited for */
 	bool (*on_device_deleted)(struct operation *op, const char *alias);
 	void (*on_gone)(struct operation *op); /* QEMU ended and its monitor said its last word */
@@ -75,6 +77,7 @@ void vm_settle(struct vm *vm);
 void operation_monitor_ready(struct operation *op);
 void operation_qemu_gone(struct operation *op);
 void operation_migration(struct operation *op, const char *status);
+void operation_job_status(struct operation *op, const char *id, const char *status);
 /* True: a step waited for it. */
 bool operation_device_deleted(struct operation *op, const char *alias);
 

@@ -129,16 +129,32 @@ static int decode(struct operation *op, json *params, struct error *err)
 	return 0;
 }
 
-static void finished(struct operation *op, const struct error *err)
+static void become_transient(struct vm *vm)
 {
-	struct vm *vm = op->vm;
-
-	if (err)
-		return;
 	domain_free(vm->persistent);
 	vm->persistent = NULL;
 	vm->autostart = vm->autostart_once = false;
 	vm_emit_lifecycle(vm, EVENT_UNDEFINED, UNDEFINED_REMOVED);
+}
+
+static void finished(struct operation *op, const struct error *err)
+{
+	if (!err)
+		become_transient(op->vm);
+}
+
+int vm_remove_definition(struct vm *vm, struct error *err)
+{
+	_cleanup_free_ char *name = vm_file_name(vm, ".xml"), *once = vm_file_name(vm, ".xml.once");
+
+	if (file_remove(vm->registry->domains_fd, name, true, err) < 0 ||
+		snapshot_store_remove_all(vm, err) < 0 ||
+		file_remove(vm->registry->autostart_fd, name, false, err) < 0 ||
+		file_remove(vm->registry->autostart_fd, once, false, err) < 0)
+		return -1;
+	if (vm->persistent)
+		become_transient(vm);
+	return 0;
 }
 
 static void release(struct operation *op)

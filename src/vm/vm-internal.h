@@ -262,6 +262,10 @@ int definition_parse(struct registry *r, const char *xml, struct domain **ret, s
 int definition_complete(
 	struct registry *r, struct domain *d, const struct qemu_capabilities *caps, struct error *err);
 void registry_load_definitions(struct registry *r);
+/* The VM, whether it runs or not, is defined by this from now on, under the name that it has; durable. Idempotent. */
+int vm_take_definition(struct vm *vm, const char *xml, struct error *err);
+/* undefine.c: it is defined no longer, nor are its snapshots known; its other files stay. Idempotent, durable. */
+int vm_remove_definition(struct vm *vm, struct error *err);
 /* "NAME.xml", "NAME.save" ...; caller frees. */
 char *vm_file_name(const struct vm *vm, const char *suffix);
 char *vm_managed_save_path(const struct vm *vm);

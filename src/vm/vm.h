@@ -73,6 +73,8 @@ enum vm_job_operation {
 	VM_JOB_RESTORE,
 	VM_JOB_SNAPSHOT,
 	VM_JOB_REVERT,
+	VM_JOB_MIGRATION_IN,
+	VM_JOB_MIGRATION_OUT,
 	VM_JOB_OTHER
 };
 
@@ -83,6 +85,7 @@ struct vm_job_info {
 	uint64_t elapsed_ms;
 	uint64_t memory_total, memory_processed, memory_remaining; /* bytes */
 	uint64_t memory_bps;					   /* bytes a second, 0 unknown */
+	uint64_t disk_total, disk_processed;			   /* bytes, of disks being copied */
 	uint64_t file_written;					   /* bytes */
 	bool succeeded;
 };

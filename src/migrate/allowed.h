@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What cannot be migrated, known before anything is asked of anybody. */
+#pragma once
+
+#include "migrate.h"
+
+/* ERROR_OPERATION_INVALID, or ERROR_MIGRATE_UNSAFE where MIGRATE_UNSAFE says that the caller knows. */
+int migrate_check_allowed(const struct vm *vm, const struct migrate_options *o, struct error *err);

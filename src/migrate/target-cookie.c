@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a destination learns from the source, and tells it (cookie.h). */
+#include "migrations.h"
+#include "target.h"
+
+static void introduce(const struct vm *vm, struct cookie *c)
+{
+	c->name = xstrdup(vm->name);
+	c->hostname = xstrdup(vm->registry->settings.hostname);
+	memcpy(c->uuid, vm->uuid, 16);
+	memcpy(c->host_uuid, vm->registry->settings.host_uuid, 16);
+}
+
+/* libvirt says nothing of a lock manager that keeps no state; godwit names every one. */
+static int check_locks(struct registry *r, const struct cookie *c, struct error *err)
+{
+	enum lease_kind theirs = LEASE_KIND_NONE, ours = r->settings.leases.kind;
+
+	if (!c->lock_driver)
+		return 0;
+	if (lease_kind_parse(c->lock_driver, &theirs) && theirs == ours)
+		return 0;
+	return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+		"the source has lock_manager \"%s\", and this host \"%s\": both must have the same",
+		c->lock_driver, lease_kind_name(ours));
+}
+
+int target_take_cookie(struct registry *r, struct target_operation *t, const char *text, struct error *err)
+{
+	struct cookie c = {0};
+
+	if (cookie_parse(text, text ? strlen(text) : 0, NULL, r->settings.host_uuid, COOKIE_ALL_MANDATORY, &c,
+		    err) < 0)
+		return error_prefix(err, "what the source says");
+	if (check_locks(r, &c, err) < 0) {
+		cookie_fini(&c);
+		return -1;
+	}
+	if (c.has & COOKIE_CAPABILITIES)
+		for (size_t i = 0; i < c.capabilities.n; i++)
+			strv_add(&t->theirs, c.capabilities.items[i]);
+	for (size_t i = 0; i < c.disks.n; i++)
+		VEC_ADD(&t->capacities, c.disks.items[i]);
+	VEC_FREE(&c.disks);
+	t->lease_state = TAKE_PTR(c.lock_state);
+	if (c.has & COOKIE_PERSISTENT && t->options.flags & MIGRATE_PERSIST_DEST)
+		t->persistent_xml = TAKE_PTR(c.persistent_xml);
+	if (c.has & COOKIE_HANDOVER)
+		t->token = TAKE_PTR(c.token);
+	cookie_fini(&c);
+	return 0;
+}
+
+int target_take_report(struct target_operation *t, const char *text, struct error *err)
+{
+	struct vm *vm = t->start.op.vm;
+	struct cookie c = {0};
+
+	if (!text || !*text)
+		return 0;
+	if (cookie_parse(text, strlen(text), NULL, NULL, COOKIE_ALL_MANDATORY, &c, err) < 0)
+		return error_prefix(err, "migrate %s: what the source says", vm->name);
+	/* A libvirt says it here for the first time. */
+	if (c.has & COOKIE_PERSISTENT && t->options.flags & MIGRATE_PERSIST_DEST && !t->persistent_xml)
+		t->persistent_xml = TAKE_PTR(c.persistent_xml);
+	cookie_fini(&c);
+	return 0;
+}
+
+char *target_make_answer(struct target_operation *t)
+{
+	struct vm *vm = t->start.op.vm;
+	const struct migrations_settings *settings =
+		migrations_get_settings(vm->registry->settings.migrations);
+	struct cookie c = {0};
+	char *text;
+
+	introduce(vm, &c);
+	c.has |= COOKIE_CAPABILITIES;
+	for (size_t i = 0; i < t->start.caps->migration_capabilities.n; i++)
+		strv_add(&c.capabilities, t->start.caps->migration_capabilities.items[i]);
+	if (t->nbd_port) {
+		c.has |= COOKIE_NBD;
+		c.nbd_port = t->nbd_port;
+	}
+	if (t->token) {
+		c.has |= COOKIE_HANDOVER;
+		c.token = xstrdup(t->token);
+		c.handover_host = xstrdup(settings->migration_host ?: vm->registry->settings.hostname);
+		c.handover_port = t->verdict_port;
+	}
+	text = cookie_format(&c);
+	cookie_fini(&c);
+	return text;
+}
+
+char *target_make_offline_answer(struct registry *r, const struct domain *d)
+{
+	struct cookie c = {0};
+	char *text;
+
+	c.name = xstrdup(d->name);
+	c.hostname = xstrdup(r->settings.hostname);
+	memcpy(c.uuid, d->uuid, 16);
+	memcpy(c.host_uuid, r->settings.host_uuid, 16);
+	c.has |= COOKIE_PERSISTENT;
+	c.persistent_xml = domain_format(d, DOMAIN_FORMAT_SECURE | DOMAIN_FORMAT_INACTIVE);
+	text = cookie_format(&c);
+	cookie_fini(&c);
+	return text;
+}
+
+char *target_make_report(const struct vm *vm)
+{
+	struct cookie c = {0};
+	char *text;
+
+	introduce(vm, &c);
+	c.has |= COOKIE_STATISTICS;
+	text = cookie_format(&c);
+	cookie_fini(&c);
+	return text;
+}
