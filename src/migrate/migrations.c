@@ -42,6 +42,7 @@ void migrations_close(struct migrations *m)
 {
 	if (!m)
 		return;
+	target_forget_offline(m, NULL);
 	verdicts_close(m);
 	sd_event_source_disable_unref(m->retry);
 	VEC_FREE(&m->ports);

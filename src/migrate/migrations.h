@@ -7,6 +7,7 @@
 #include "alloc.h"
 #include "migrate.h"
 
+struct offline;
 struct offer; /* verdict-target.c: a token that a source may ask about */
 
 struct migrations {
@@ -15,7 +16,8 @@ struct migrations {
 	int dir_fd;			     /* lib/migration */
 	VEC(uint16_t) ports;		     /* taken */
 	VEC(struct offer *) offers;
-	sd_event_source *retry; /* to listen again, where the port was somebody else's */
+	VEC(struct offline *) offline; /* target-offline.c */
+	sd_event_source *retry;	       /* to listen again, where the port was somebody else's */
 };
 
 const struct migrations_settings *migrations_get_settings(const struct migrations *m);
@@ -23,6 +25,10 @@ const struct migrations_settings *migrations_get_settings(const struct migration
 /* A listening socket on `port`, or with 0 on a free one of the range, which is taken then. */
 int migrations_listen(
 	struct migrations *m, uint16_t port, int *ret_fd, uint16_t *ret_port, struct error *err);
+
+/* ---- target-offline.c ---- */
+/* NULL: all. */
+void target_forget_offline(struct migrations *m, const char *name);
 
 /* ---- verdict-target.c ---- */
 /* What an earlier daemon has decided is answered again. */

@@ -125,8 +125,10 @@ int source_make_offer(struct source_operation *s, char **ret_cookie, char **ret_
 		add_capabilities(s, &c);
 		add_disks(s, &c);
 	}
-	c.has |= COOKIE_HANDOVER;
-	c.token = xstrdup(s->token);
+	if (s->token) {
+		c.has |= COOKIE_HANDOVER;
+		c.token = xstrdup(s->token);
+	}
 	if (add_persistent(s, &c, err) == 0 && make_document(s, &xml, err) == 0) {
 		*ret_cookie = cookie_format(&c);
 		*ret_xml = TAKE_PTR(xml);

@@ -174,6 +174,7 @@ void migrate_client_gone(struct registry *r, const void *client)
 	struct vm *const *vms;
 	size_t n;
 
+	target_offline_client_gone(r->settings.migrations, client);
 	registry_list(r, &vms, &n);
 	for (size_t i = 0; i < n; i++) {
 		struct source_operation *s = source_find(vms[i]);

@@ -103,8 +103,6 @@ char *target_make_offline_answer(struct registry *r, const struct domain *d)
 	c.hostname = xstrdup(r->settings.hostname);
 	memcpy(c.uuid, d->uuid, 16);
 	memcpy(c.host_uuid, r->settings.host_uuid, 16);
-	c.has |= COOKIE_PERSISTENT;
-	c.persistent_xml = domain_format(d, DOMAIN_FORMAT_SECURE | DOMAIN_FORMAT_INACTIVE);
 	text = cookie_format(&c);
 	cookie_fini(&c);
 	return text;

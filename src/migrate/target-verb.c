@@ -36,58 +36,6 @@ static int parse_incoming(const struct migrate_options *o, struct domain **ret, 
 	return 0;
 }
 
-/* ---- offline: nothing moves but the definition, and there is no job ---- */
-
-/* The definition goes to the client and comes back with finish: nothing is kept here meanwhile. */
-static int prepare_offline(struct registry *r, const struct domain *d, const char *cookie,
-	migrate_done_fn done, void *userdata, struct error *err)
-{
-	_cleanup_free_ char *answer = NULL;
-	struct cookie theirs = {0};
-	struct vm *same = registry_find_by_uuid(r, d->uuid);
-
-	if (cookie_parse(cookie, cookie ? strlen(cookie) : 0, d->uuid, r->settings.host_uuid,
-		    COOKIE_ALL_MANDATORY, &theirs, err) < 0)
-		return error_prefix(err, "what the source says");
-	cookie_fini(&theirs);
-	if (registry_check_free(r, d, same && streq(same->name, d->name) ? same : NULL, err) < 0)
-		return -1;
-	answer = target_make_offline_answer(r, d);
-	phase_answer_later(r, done, userdata, same, &(struct migrate_reply){.cookie = answer});
-	return 0;
-}
-
-static void defined(struct vm *vm, const struct error *err, void *userdata)
-{
-	struct phase_waiter waiter = *(struct phase_waiter *)userdata;
-
-	free(userdata);
-	phase_answer(&waiter, err ? NULL : vm, NULL, err);
-}
-
-static int finish_offline(struct registry *r, const char *name, const char *cookie, migrate_done_fn done,
-	void *userdata, struct error *err)
-{
-	struct phase_waiter *waiter;
-	struct cookie ours = {0};
-	int result = -1;
-
-	if (cookie_parse(cookie, cookie ? strlen(cookie) : 0, NULL, NULL, COOKIE_ALL_MANDATORY, &ours, err) <
-		0)
-		return -1;
-	if (!(ours.has & COOKIE_PERSISTENT) || !streq(ours.name, name)) {
-		error_set(err, ERROR_OPERATION_FAILED, "no domain with matching name '%s'", name);
-	} else {
-		waiter = NEW(struct phase_waiter);
-		*waiter = (struct phase_waiter){done, userdata};
-		result = registry_define(r, ours.persistent_xml, false, defined, waiter, err);
-		if (result < 0)
-			free(waiter);
-	}
-	cookie_fini(&ours);
-	return result;
-}
-
 /* ---- prepare ---- */
 
 /* Everybody who waits is answered when the job ends. */
@@ -122,11 +70,11 @@ int migrate_prepare(struct registry *r, const struct migrate_options *o, const c
 	if (parse_incoming(o, &d, err) < 0)
 		return error_prefix(err, "migrate to this host");
 	if (o->flags & MIGRATE_OFFLINE) {
-		if (prepare_offline(r, d, cookie, done, userdata, err) < 0)
+		if (target_prepare_offline(r, d, cookie, client, done, userdata, err) < 0)
 			return error_prefix(err, "migrate %s to this host", d->name);
 		return 0;
 	}
-	if (start_find_or_make(r, d, &vm, err) < 0)
+	if (target_check_source(r, d, cookie, err) < 0 || start_find_or_make(r, d, &vm, err) < 0)
 		return error_prefix(err, "migrate %s to this host", d->name);
 	t = operation_new(&target_operation_type, vm);
 	t->start.domain = TAKE_PTR(d);
@@ -169,7 +117,7 @@ int migrate_finish(struct registry *r, const char *name, const struct migrate_op
 	if (o->flags & MIGRATE_OFFLINE)
 		return cancelled ? error_set(err, ERROR_MIGRATE_FINISH_OK,
 					   "migration of domain '%s' was canceled", name)
-				 : finish_offline(r, name, cookie, done, userdata, err);
+				 : target_finish_offline(r, name, done, userdata, err);
 	if (!t)
 		return finish_late(r, vm, name, cancelled, done, userdata, err);
 	if (phase_wait(&t->finish, "finish", done, userdata, err) < 0 ||

@@ -48,6 +48,15 @@ void target_hear(struct operation *op, const char *status);
 /* The source asks what becomes of it (verdict.h). */
 void target_asked(struct migrations *m, const char *token, bool failed, void *userdata);
 
+/* ---- target-offline.c: for one that is off ---- */
+/* Whose it is, before it is said of the VM that it is here already: on the very host it comes from it is. */
+int target_check_source(struct registry *r, const struct domain *d, const char *cookie, struct error *err);
+int target_prepare_offline(struct registry *r, const struct domain *d, const char *cookie, const void *client,
+	migrate_done_fn done, void *userdata, struct error *err);
+int target_finish_offline(
+	struct registry *r, const char *name, migrate_done_fn done, void *userdata, struct error *err);
+void target_offline_client_gone(struct migrations *m, const void *client);
+
 /* ---- target-listen.c ---- */
 /* Where QEMU shall listen, for what was asked. */
 int target_choose_uri(struct target_operation *t, struct error *err);
