@@ -50,7 +50,7 @@ typedef void (*migrate_done_fn)(
 /* `client`: whoever carries the phases; when it goes away before the hand-over, the migration is undone (migrate_client_gone). */
 int migrate_begin(struct vm *vm, const struct migrate_options *o, const void *client, migrate_done_fn done,
 	void *userdata, struct error *err);
-/* `stream_fd`: tunnelled: what arrives by the stream comes out of here; owned; -1: QEMU listens. */
+/* `stream_fd`: tunnelled: what arrives by the stream comes out of here; owned, also on failure; -1: QEMU listens. */
 int migrate_prepare(struct registry *r, const struct migrate_options *o, const char *cookie, int stream_fd,
 	const void *client, migrate_done_fn done, void *userdata, struct error *err);
 int migrate_perform(struct vm *vm, const struct migrate_options *o, const char *cookie, const void *client,
@@ -78,6 +78,8 @@ enum migrate_limit {
 	MIGRATE_LIMIT_POSTCOPY_SPEED_MIB,
 	MIGRATE_LIMIT_XBZRLE_BYTES
 };
+/* The speed (MiB/s, 0: none) that was set for the VM, in force unless a migration is asked for with another. False: none was set. */
+bool migrate_get_kept_speed(const struct vm *vm, uint64_t *ret_mib);
 typedef void (*migrate_limit_fn)(struct vm *vm, uint64_t value, const struct error *err, void *userdata);
 int migrate_set_limit(struct vm *vm, enum migrate_limit limit, uint64_t value, vm_done_fn done,
 	void *userdata, struct error *err);
