@@ -29,6 +29,11 @@ void handle_connect_supports_feature(struct call *call)
 		session_start_keepalive(call->session);
 		supported = 1;
 		break;
+	case RPC_FEATURE_MIGRATION_P2P:
+	case RPC_FEATURE_MIGRATION_V3:
+	case RPC_FEATURE_CHANGE_PROTECTION:
+	case RPC_FEATURE_MIGRATION_OFFLINE:
+	case RPC_FEATURE_MIGRATION_PARAMS:
 	case RPC_FEATURE_TYPED_PARAM_STRING:
 	case RPC_FEATURE_XML_MIGRATABLE:
 	case RPC_FEATURE_EVENT_CALLBACK:
@@ -37,7 +42,7 @@ void handle_connect_supports_feature(struct call *call)
 		supported = 1;
 		break;
 	default:
-		break; /* above all the features of migration */
+		break; /* above all migration as it was before version 3 */
 	}
 	call_reply(call, &(rpc_int_ret){supported});
 }

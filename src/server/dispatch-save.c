@@ -4,6 +4,7 @@
 #include "constants.h"
 #include "dispatch.h"
 #include "job-params.h"
+#include "migrate.h"
 #include "own.h"
 #include "session.h"
 #include "strv.h"
@@ -389,9 +390,22 @@ void handle_domain_abort_job(struct call *call)
 void handle_domain_abort_job_flags(struct call *call)
 {
 	const rpc_domain_flags_args *args = call->args;
+	struct error err = ERROR_INIT;
+	struct vm *vm;
 
-	if (call_check_flags(call, args->flags, 0))
+	if (!call_check_flags(call, args->flags, RPC_ABORT_JOB_POSTCOPY))
+		return;
+	if (!(args->flags & RPC_ABORT_JOB_POSTCOPY)) {
 		abort_job(call, &args->dom);
+		return;
+	}
+	vm = call_find_active_vm(call, &args->dom);
+	if (!vm)
+		return;
+	if (migrate_pause_postcopy(vm, &err) < 0)
+		call_fail(call, &err);
+	else
+		call_ok(call);
 }
 
 /* ---- godwit's own: what a restored VM still lacks ---- */

@@ -168,6 +168,29 @@ void handle_domain_get_hostname(struct call *call);
 void handle_domain_interface_addresses(struct call *call);
 void handle_domain_get_guest_info(struct call *call);
 
+/* ---- dispatch-migrate.c ---- */
+void handle_domain_migrate_begin3_params(struct call *call);
+void handle_domain_migrate_prepare3_params(struct call *call);
+void handle_domain_migrate_prepare_tunnel3_params(struct call *call);
+void handle_domain_migrate_perform3_params(struct call *call);
+void handle_domain_migrate_finish3_params(struct call *call);
+void handle_domain_migrate_confirm3_params(struct call *call);
+void handle_domain_migrate_begin3(struct call *call);
+void handle_domain_migrate_prepare3(struct call *call);
+void handle_domain_migrate_prepare_tunnel3(struct call *call);
+void handle_domain_migrate_perform3(struct call *call);
+void handle_domain_migrate_finish3(struct call *call);
+void handle_domain_migrate_confirm3(struct call *call);
+
+/* ---- dispatch-migrate-limit.c ---- */
+void handle_domain_migrate_start_post_copy(struct call *call);
+void handle_domain_migrate_set_max_downtime(struct call *call);
+void handle_domain_migrate_get_max_downtime(struct call *call);
+void handle_domain_migrate_set_max_speed(struct call *call);
+void handle_domain_migrate_get_max_speed(struct call *call);
+void handle_domain_migrate_set_compression_cache(struct call *call);
+void handle_domain_migrate_get_compression_cache(struct call *call);
+
 /* ---- dispatch-vcpu.c ---- */
 void handle_domain_get_vcpus(struct call *call);
 void handle_domain_get_vcpus_flags(struct call *call);

@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "constants.h"
 #include "log.h"
+#include "migrate.h"
 #include "stream.h"
 
 static void run_backlog(struct session *s);
@@ -25,6 +26,7 @@ static void release_opened(struct session *s)
 	struct vm *vm;
 
 	stream_close_all(s);
+	migrate_client_gone(s->server->registry, s);
 	subscriptions_fini(&s->subscriptions);
 	VEC_FOREACH (a, &s->autodestroys) {
 		vm = registry_find_by_uuid(s->server->registry, a.uuid);
@@ -64,9 +66,9 @@ void session_doom(struct session *s, const char *why)
 	sd_event_source_set_enabled(s->server->reaper, SD_EVENT_ONESHOT);
 }
 
-static void update_hold(struct session *s)
+void session_update_hold(struct session *s)
 {
-	connection_hold(s->connection, s->backlog.len > SESSION_BACKLOG_MAX);
+	connection_hold(s->connection, s->backlog.len > SESSION_BACKLOG_MAX || s->n_full > 0);
 }
 
 void session_call_ended(struct session *s, struct call *call)
@@ -180,7 +182,7 @@ static void run_backlog(struct session *s)
 	buf_drop_front(&s->backlog, used);
 	if (s->backlog.len == 0)
 		buf_fini(&s->backlog);
-	update_hold(s);
+	session_update_hold(s);
 }
 
 static void on_keepalive(struct session *s, const struct rpc_header *header)
@@ -237,7 +239,7 @@ static void on_frame(struct connection *c, const struct rpc_header *header, cons
 		return;
 	}
 	frame_encode_raw(&s->backlog, header, payload, len);
-	update_hold(s);
+	session_update_hold(s);
 }
 
 static void on_drained(struct connection *c, void *userdata)
@@ -278,7 +280,8 @@ static int keepalive_due(sd_event_source *source, uint64_t usec, void *userdata)
 	struct session *s = userdata;
 	const struct server_settings *settings = &s->server->settings;
 
-	if (s->heard) {
+	/* what it says is not read while a stream of it is full */
+	if (s->heard || s->n_full > 0) {
 		s->unanswered = 0;
 		s->heard = false;
 	} else if (s->unanswered >= settings->keepalive_count) {

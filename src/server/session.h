@@ -47,6 +47,7 @@ struct session {
 	bool running_backlog;
 	struct list streams;
 	unsigned n_streams;
+	unsigned n_full; /* streams whose other end does not take what came */
 	struct subscriptions subscriptions;
 	VEC(struct autodestroy) autodestroys;
 	sd_event_source *timer; /* time to open, then keepalive */
@@ -61,6 +62,8 @@ void session_close(struct session *s);
 /* Close it soon, from the loop; for use inside handlers. */
 void session_doom(struct session *s, const char *why);
 
+/* Whether the client may send more has changed. */
+void session_update_hold(struct session *s);
 /* For reply.c: the call is answered and freed by its caller; others may begin. */
 void session_call_ended(struct session *s, struct call *call);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A byte stream between a client and a descriptor, both ways. */
+/* A byte stream between a client and a descriptor, both ways or upwards. */
 #include "stream.h"
 
 #include <errno.h>
@@ -19,13 +19,28 @@ struct stream {
 	char *name;
 	int fd;		    /* -1 once it ended; the client has still to finish the stream */
 	struct buf pending; /* from the client, not written yet */
+	bool upload;	    /* nothing is read from `fd` */
+	bool finishing;	    /* the client has sent all, and is answered when it is written */
+	bool full;	    /* nothing more is read from the client for now */
 };
+
+/* One stream that is full holds its whole connection: frames have one order. */
+static void set_full(struct stream *st, bool full)
+{
+	if (st->full == full)
+		return;
+	st->full = full;
+	st->session->n_full += full ? 1 : -1;
+	session_update_hold(st->session);
+}
 
 static void update_events(struct stream *st)
 {
 	uint32_t events = st->pending.len > 0 ? EPOLLOUT : 0;
 
-	if (connection_get_queued(st->session->connection) <= CONNECTION_OUTPUT_HIGH)
+	if (st->upload)
+		set_full(st, st->pending.len > STREAM_PENDING_MAX);
+	else if (connection_get_queued(st->session->connection) <= CONNECTION_OUTPUT_HIGH)
 		events |= EPOLLIN;
 	if (st->io)
 		sd_event_source_set_io_events(st->io, events);
@@ -37,6 +52,7 @@ static void end_descriptor(struct stream *st)
 	if (st->fd >= 0)
 		close(take_fd(&st->fd));
 	buf_fini(&st->pending);
+	set_full(st, false);
 }
 
 static void free_stream(struct stream *st)
@@ -96,16 +112,55 @@ static void write_pending(struct stream *st)
 
 	if (n > 0)
 		buf_drop_front(&st->pending, (size_t)n);
-	else if (n < 0 && errno != EAGAIN && errno != EINTR)
+	else if (n < 0 && errno != EAGAIN && errno != EINTR && !st->upload)
 		buf_clear(&st->pending); /* the reading side will say that it ended */
 	if (st->pending.len == 0)
 		buf_fini(&st->pending);
+}
+
+/* The other end of an upload has gone before the client had sent all. */
+static void break_upload(struct stream *st)
+{
+	struct session *s = st->session;
+	struct rpc_header header = st->header;
+	struct error err = ERROR_INIT;
+
+	error_set(&err, ERROR_OPERATION_FAILED, "nobody reads %s any more", st->name);
+	free_stream(st);
+	send_error(s, &header, &err);
+}
+
+/* All that the client sent is written. */
+static void finish_upload(struct stream *st)
+{
+	struct session *s = st->session;
+	struct rpc_header header = st->header;
+
+	free_stream(st);
+	send_packet(s, &header, RPC_OK, NULL, 0);
+}
+
+static void upload(struct stream *st, uint32_t revents)
+{
+	if (revents & EPOLLERR) {
+		break_upload(st);
+		return;
+	}
+	write_pending(st);
+	if (st->finishing && st->pending.len == 0)
+		finish_upload(st);
+	else
+		update_events(st);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	struct stream *st = userdata;
 
+	if (st->upload) {
+		upload(st, revents);
+		return 0;
+	}
 	if (revents & EPOLLOUT)
 		write_pending(st);
 	if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR) && !read_descriptor(st))
@@ -147,38 +202,52 @@ void stream_take_over(struct server *server, const char *name)
 	send_error(s, &header, &err);
 }
 
-void stream_open(struct call *call, const char *name, int fd)
+static int add_stream(struct call *call, const char *name, int fd, bool is_upload, struct error *err)
 {
 	struct session *s = call->session;
-	struct error err = ERROR_INIT;
 	struct stream *st;
 
-	if (!s) {
-		close(fd);
-		call_ok(call);
-		return;
-	}
 	if (s->n_streams >= STREAMS_MAX) {
 		close(fd);
-		error_set(&err, ERROR_OPERATION_FAILED, "more than %d streams of one client", STREAMS_MAX);
-		call_fail(call, &err);
-		return;
+		return error_set(
+			err, ERROR_OPERATION_FAILED, "more than %d streams of one client", STREAMS_MAX);
 	}
 	st = NEW(struct stream);
 	st->session = s;
 	st->header = call->header;
 	st->name = xstrdup(name);
 	st->fd = fd;
+	st->upload = is_upload;
 	list_add_tail(&s->streams, &st->link);
 	s->n_streams++;
 	if (fd_set_nonblock(fd) < 0 ||
-		sd_event_add_io(s->server->loop, &st->io, fd, EPOLLIN, on_io, st) < 0) {
+		sd_event_add_io(s->server->loop, &st->io, fd, is_upload ? 0 : EPOLLIN, on_io, st) < 0) {
 		free_stream(st);
-		error_set(&err, ERROR_INTERNAL, "set up stream");
-		call_fail(call, &err);
-		return;
+		return error_set(err, ERROR_INTERNAL, "set up stream");
 	}
-	call_ok(call);
+	return 0;
+}
+
+void stream_open(struct call *call, const char *name, int fd)
+{
+	struct error err = ERROR_INIT;
+
+	if (!call->session) {
+		close(fd);
+		call_ok(call);
+	} else if (add_stream(call, name, fd, false, &err) < 0) {
+		call_fail(call, &err);
+	} else {
+		call_ok(call);
+	}
+}
+
+int stream_open_upload(struct call *call, const char *name, int fd, struct error *err)
+{
+	if (call->session)
+		return add_stream(call, name, fd, true, err);
+	close(fd);
+	return 0;
 }
 
 static struct stream *find_stream(struct session *s, const struct rpc_header *header)
@@ -200,7 +269,7 @@ static void take_data(struct stream *st, const uint8_t *data, size_t len)
 
 	if (st->fd < 0)
 		return; /* it ended; the client learns of it */
-	if (st->pending.len + len > STREAM_PENDING_MAX) {
+	if (!st->upload && st->pending.len + len > STREAM_PENDING_MAX) {
 		error_set(&err, ERROR_OPERATION_FAILED, "the other end of the stream does not take %u bytes",
 			STREAM_PENDING_MAX);
 		free_stream(st);
@@ -222,6 +291,9 @@ void stream_frame(struct session *s, const struct rpc_header *header, const uint
 	else if (header->status == RPC_CONTINUE) {
 		if (st)
 			take_data(st, payload, len);
+		return;
+	} else if (header->status == RPC_OK && st && st->upload && st->pending.len > 0) {
+		st->finishing = true;
 		return;
 	} else if (header->status == RPC_OK) {
 		/* also for a stream that is gone already: the client waits for this answer */

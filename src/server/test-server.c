@@ -110,7 +110,12 @@ static void test_handshake(void)
 	is_int(ASK(&c, RPC_CONNECT_SUPPORTS_FEATURE, rpc_connect_supports_feature_args, &feature, rpc_int_ret,
 		       &number),
 		0, "another feature is asked for");
-	is_int(number.value, 0, "migration is not there");
+	is_int(number.value, 1, "migration with parameters is there");
+	feature.feature = 3;
+	is_int(ASK(&c, RPC_CONNECT_SUPPORTS_FEATURE, rpc_connect_supports_feature_args, &feature, rpc_int_ret,
+		       &number),
+		0, "and an old one");
+	is_int(number.value, 0, "migration of version 2 is not");
 	is_int(client_ask(&c, RPC_CONNECT_CLOSE, NULL, NULL, NULL, NULL), 0, "CLOSE");
 	is_int(ASK(&c, RPC_DOMAIN_IS_ACTIVE, rpc_domain_args, &dom, rpc_int_ret, &number), RPC_CODE_INTERNAL,
 		"closed is closed");
