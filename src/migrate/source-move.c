@@ -212,6 +212,9 @@ void source_fill_info(const struct operation *op, struct vm_job_info *info)
 	info->memory_total = json_get_uint(ram, "total", 0);
 	info->memory_remaining = json_get_uint(ram, "remaining", 0);
 	info->memory_processed = json_get_uint(ram, "transferred", 0);
-	if (s->copies)
-		copies_get_progress(s->copies, &info->disk_processed, &info->disk_total);
+	if (!s->copies)
+		return;
+	copies_get_progress(s->copies, &info->migration.disk_processed, &info->migration.disk_total);
+	if (info->migration.disk_total > info->migration.disk_processed)
+		info->migration.disk_remaining = info->migration.disk_total - info->migration.disk_processed;
 }

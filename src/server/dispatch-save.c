@@ -328,19 +328,13 @@ void handle_domain_get_job_info(struct call *call)
 {
 	const rpc_domain_args *args = call->args;
 	struct vm *vm = call_find_active_vm(call, &args->dom);
-	rpc_job_info_ret ret = {0};
 	struct vm_job_info info;
+	rpc_job_info_ret ret;
 
 	if (!vm)
 		return;
 	vm_get_job_info(vm, false, &info);
-	ret.type = job_type(&info);
-	if (info.operation != VM_JOB_NONE) {
-		ret.time_elapsed_ms = info.elapsed_ms;
-		ret.data_total = ret.memory_total = info.memory_total;
-		ret.data_processed = ret.memory_processed = info.memory_processed;
-		ret.data_remaining = ret.memory_remaining = info.memory_remaining;
-	}
+	job_info_fill(&info, &ret);
 	call_reply(call, &ret);
 }
 

@@ -8,6 +8,7 @@
 #include "frame.h"
 #include "job-params.h"
 #include "log.h"
+#include "migration.h"
 #include "session.h"
 #include "strv.h"
 
@@ -268,6 +269,10 @@ void event_broadcast(const struct vm_event *event, void *userdata)
 		break;
 	case VM_EVENT_METADATA_CHANGE:
 		tell_metadata(server, event, &dom);
+		break;
+	case VM_EVENT_MIGRATION_ITERATION:
+		TELL_NEW(MIGRATION_ITERATION, rpc_event_migration_iteration,
+			((rpc_event_migration_iteration){dom, event->iteration.number}));
 		break;
 	case VM_EVENT_BLOCK_JOB:
 		tell_block_job(server, event, &dom);

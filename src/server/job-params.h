@@ -5,8 +5,10 @@
 #include "godwit.h"
 #include "vm.h"
 
-#define JOB_PARAMS_MAX 16
+#define JOB_PARAMS_MAX 40
 
 /* Fill at most JOB_PARAMS_MAX parameters; the number of them. Names and values are not owned by them. */
 unsigned job_params_fill(const struct vm_job_info *info, rpc_param *params);
+/* For clients that know no parameters. */
+void job_info_fill(const struct vm_job_info *info, rpc_job_info_ret *ret);
 int job_type(const struct vm_job_info *info);

@@ -365,7 +365,7 @@ static void test_all_events(void)
 		{VM_EVENT_WATCHDOG, 321}, {VM_EVENT_GRAPHICS, 323}, {VM_EVENT_BALLOON_CHANGE, 331},
 		{VM_EVENT_TRAY_CHANGE, 328}, {VM_EVENT_DEVICE_ADDED, 354}, {VM_EVENT_DEVICE_REMOVED, 333},
 		{VM_EVENT_JOB_COMPLETED, 363}, {VM_EVENT_AGENT_LIFECYCLE, 348},
-		{VM_EVENT_METADATA_CHANGE, 379}};
+		{VM_EVENT_METADATA_CHANGE, 379}, {VM_EVENT_MIGRATION_ITERATION, 359}};
 	_cleanup_(buf_fini) struct buf payload = {0};
 	struct rpc_header header;
 	rpc_event_register_args args = {0};

@@ -7,6 +7,7 @@
 #include "constants.h"
 #include "fake-migrate.h"
 #include "fake-vm.h"
+#include "job-params.h"
 #include "migration.h"
 #include "registry.h"
 #include "strv.h"
@@ -360,10 +361,70 @@ static void test_gone(void)
 	ok(fake_migrate_count_gone() > before, "a client's end is told");
 }
 
+static uint64_t number_of(const rpc_param *params, unsigned n, const char *name)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (streq(params[i].field, name))
+			return params[i].value.type == RPC_PARAM_ULLONG
+				       ? params[i].value.rpc_param_value_u.ul
+				       : (uint64_t)params[i].value.rpc_param_value_u.i;
+	return UINT64_MAX;
+}
+
+static void test_job(void)
+{
+	struct vm_job_info info = {.operation = VM_JOB_MIGRATION_OUT,
+		.completed = true,
+		.elapsed_ms = 900,
+		.memory_total = 1000,
+		.memory_processed = 1200,
+		.memory_remaining = 8,
+		.memory_bps = 5,
+		.succeeded = true,
+		.migration = {.has_downtime = true,
+			.downtime_ms = 30,
+			.setup_ms = 2,
+			.has_delta = true,
+			.delta_ms = 10,
+			.constant_pages = 11,
+			.page_size = 4096,
+			.iteration = 3,
+			.disk_total = 500,
+			.disk_remaining = 100,
+			.disk_bps = 1,
+			.has_xbzrle = true,
+			.xbzrle_overflow = 6,
+			.throttle = 20}};
+	rpc_param params[JOB_PARAMS_MAX];
+	unsigned n = job_params_fill(&info, params);
+	rpc_job_info_ret sums;
+	static const struct {
+		const char *name;
+		uint64_t value;
+	} want[] = {{"operation", 5}, {"time_elapsed", 900}, {"time_elapsed_net", 890}, {"downtime", 30},
+		{"downtime_net", 20}, {"setup_time", 2}, {"data_total", 1500}, {"data_remaining", 108},
+		{"memory_total", 1000}, {"memory_processed", 1200}, {"memory_remaining", 8},
+		{"memory_constant", 11}, {"memory_iteration", 3}, {"memory_page_size", 4096},
+		{"disk_total", 500}, {"disk_remaining", 100}, {"compression_overflow", 6},
+		{"auto_converge_throttle", 20}, {"success", 1}};
+
+	is_int(n, 31, "all that can be known of a migration");
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+		is_int((int64_t)number_of(params, n, want[i].name), (int64_t)want[i].value, want[i].name);
+	job_info_fill(&info, &sums);
+	ok(sums.type == RPC_JOB_COMPLETED && sums.data_total == 1500 && sums.file_remaining == 100 &&
+			sums.memory_total == 1000,
+		"the same without parameters");
+	info = (struct vm_job_info){.operation = VM_JOB_MIGRATION_IN};
+	n = job_params_fill(&info, params);
+	is_int((int64_t)number_of(params, n, "operation"), 4, "one that comes in");
+	is_int((int64_t)number_of(params, n, "downtime"), -1, "says nothing that is not known");
+}
+
 int main(void)
 {
 	static void (*const tests[])(void) = {test_begin_and_prepare, test_perform, test_end, test_old_calls,
-		test_tunnel, test_limits, test_gone};
+		test_tunnel, test_limits, test_gone, test_job};
 
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {

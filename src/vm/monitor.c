@@ -539,6 +539,17 @@ static void on_graphics_disconnect(struct vm *vm, json *data)
 	emit_graphics(vm, data, 2);
 }
 
+/* Only of an outgoing migration are there passes that somebody waits for (virsh migrate --postcopy-after-precopy). */
+static void on_migration_pass(struct vm *vm, json *data)
+{
+	struct vm_event event = {.type = VM_EVENT_MIGRATION_ITERATION,
+		.vm = vm,
+		.iteration.number = (int)json_get_int(data, "pass", 0)};
+
+	if (vm->operation && vm->operation->type->kind == VM_JOB_MIGRATION_OUT)
+		registry_emit(vm->registry, &event);
+}
+
 static void on_migration(struct vm *vm, json *data)
 {
 	const char *status = json_get_string(data, "status");
@@ -573,6 +584,7 @@ static const struct {
 	{"DEVICE_TRAY_MOVED", on_tray},
 	{"DEVICE_DELETED", on_device_deleted},
 	{"MIGRATION", on_migration},
+	{"MIGRATION_PASS", on_migration_pass},
 	{"JOB_STATUS_CHANGE", on_job_status},
 	{"VSERPORT_CHANGE", on_channel},
 	{"VNC_CONNECTED", on_graphics_connect},

@@ -54,7 +54,8 @@ static void tell_completion(struct operation *op)
 	info->succeeded = op->outcome.code == ERROR_NONE;
 	event.job.info = *info;
 	if (info->operation == VM_JOB_SAVE || info->operation == VM_JOB_RESTORE ||
-		info->operation == VM_JOB_SNAPSHOT)
+		info->operation == VM_JOB_SNAPSHOT || info->operation == VM_JOB_MIGRATION_IN ||
+		info->operation == VM_JOB_MIGRATION_OUT)
 		registry_emit(op->vm->registry, &event);
 }
 

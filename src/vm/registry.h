@@ -50,6 +50,7 @@ enum vm_event_type {
 	VM_EVENT_JOB_COMPLETED,
 	VM_EVENT_AGENT_LIFECYCLE,
 	VM_EVENT_METADATA_CHANGE,
+	VM_EVENT_MIGRATION_ITERATION,
 	VM_EVENT_BLOCK_JOB,
 	VM_EVENT_MONITOR, /* any QMP event, for qemu-monitor-event */
 	VM_EVENT_MAX_,
@@ -95,6 +96,9 @@ struct vm_event {
 		struct {
 			struct vm_job_info info;
 		} job;
+		struct {
+			int number; /* of the pass over the memory */
+		} iteration;
 		struct {
 			int state, reason;
 		} agent;

@@ -274,6 +274,9 @@ void vm_get_job_info(const struct vm *vm, bool completed, struct vm_job_info *re
 	} else if (vm->paging) {
 		paging_fill_job_info(vm->paging, ret);
 	}
+	/* of a migration QEMU knows: pages go twice, and some not at all */
+	if (ret->operation == VM_JOB_MIGRATION_IN || ret->operation == VM_JOB_MIGRATION_OUT)
+		return;
 	if (ret->memory_total > ret->memory_processed)
 		ret->memory_remaining = ret->memory_total - ret->memory_processed;
 	if (ret->elapsed_ms)

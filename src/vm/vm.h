@@ -78,6 +78,21 @@ enum vm_job_operation {
 	VM_JOB_OTHER
 };
 
+/* Of a migration only; 0 where not known. What QEMU says to query-migrate, and the disks that are copied. */
+struct vm_job_migration {
+	bool has_downtime; /* the guest has stood still, or will: for how long */
+	uint64_t downtime_ms, setup_ms;
+	bool has_delta; /* both clocks are known: what of the times is theirs, not the network's */
+	int64_t delta_ms;
+	uint64_t constant_pages, normal_pages, normal_bytes, page_size;
+	uint64_t iteration, dirty_rate; /* passes over the memory; pages a second */
+	uint64_t postcopy_requests;
+	uint64_t disk_total, disk_processed, disk_remaining, disk_bps; /* bytes, bytes a second */
+	bool has_xbzrle;
+	uint64_t xbzrle_cache, xbzrle_bytes, xbzrle_pages, xbzrle_misses, xbzrle_overflow;
+	unsigned throttle; /* per cent of its time that the guest may not run */
+};
+
 struct vm_job_info {
 	enum vm_job_operation operation; /* NONE: no job */
 	bool completed;			 /* figures of the last finished one */
@@ -85,9 +100,9 @@ struct vm_job_info {
 	uint64_t elapsed_ms;
 	uint64_t memory_total, memory_processed, memory_remaining; /* bytes */
 	uint64_t memory_bps;					   /* bytes a second, 0 unknown */
-	uint64_t disk_total, disk_processed;			   /* bytes, of disks being copied */
 	uint64_t file_written;					   /* bytes */
 	bool succeeded;
+	struct vm_job_migration migration;
 };
 
 /* How this run of the VM came out of an image. Pointers are borrowed. */
