@@ -54,6 +54,14 @@ int cmd_image_convert(struct cli *cli, const struct arguments *args, struct erro
 int cmd_domjobinfo(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_domjobabort(struct cli *cli, const struct arguments *args, struct error *err);
 
+/* cmd-migrate-limit.c */
+int cmd_migrate_setmaxdowntime(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_migrate_getmaxdowntime(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_migrate_setspeed(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_migrate_getspeed(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_migrate_compcache(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_migrate_postcopy(struct cli *cli, const struct arguments *args, struct error *err);
+
 /* cmd-list.c */
 int cmd_list(struct cli *cli, const struct arguments *args, struct error *err);
 

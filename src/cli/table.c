@@ -200,6 +200,25 @@ static const struct option_spec jobinfo_options[] = {
 static const struct option_spec jobabort_options[] = {
 	DOMAIN, FLAG("postcopy", "interrupt a migration that is past its switch-over"), END};
 
+/* ---- move to another host ---- */
+
+static const struct option_spec setmaxdowntime_options[] = {
+	DOMAIN,
+	{"downtime", OPTION_NUMBER, OPTION_REQUIRED | OPTION_POSITIONAL,
+		"how long it may stand still, in milliseconds"},
+	END,
+};
+static const struct option_spec setspeed_options[] = {
+	DOMAIN,
+	{"bandwidth", OPTION_NUMBER, OPTION_REQUIRED | OPTION_POSITIONAL, "MiB a second"},
+	FLAG("postcopy", "of the time after the switch to post-copy"),
+	END,
+};
+static const struct option_spec getspeed_options[] = {
+	DOMAIN, FLAG("postcopy", "of the time after the switch to post-copy"), END};
+static const struct option_spec compcache_options[] = {
+	DOMAIN, SILENT_NUMBER("size", "make it so large first, in bytes"), END};
+
 /* ---- look at ---- */
 
 static const struct option_spec list_options[] = {
@@ -663,6 +682,24 @@ const struct command commands[] = {
 	{"domjobabort", GROUP_SAVE, "stop a VM's job", "The VM is then as it was before the job.",
 		jobabort_options, cmd_domjobabort, 0},
 
+	{"migrate-setmaxdowntime", GROUP_MOVE, "set how long a VM may stand still when it moves", NULL,
+		setmaxdowntime_options, cmd_migrate_setmaxdowntime, 0},
+	{"migrate-getmaxdowntime", GROUP_MOVE, "print how long a VM may stand still when it moves", NULL,
+		domain_only, cmd_migrate_getmaxdowntime, JSON},
+	{"migrate-setspeed", GROUP_MOVE, "set how fast a VM may move",
+		"Also of a VM that is off, for its next migration.", setspeed_options, cmd_migrate_setspeed,
+		0},
+	{"migrate-getspeed", GROUP_MOVE, "print how fast a VM may move",
+		"In MiB a second; 8796093022207 when no limit was set.", getspeed_options,
+		cmd_migrate_getspeed, JSON},
+	{"migrate-compcache", GROUP_MOVE, "show or set the cache of migration's compression",
+		"It is what the method xbzrle compares pages with.", compcache_options, cmd_migrate_compcache,
+		JSON},
+	{"migrate-postcopy", GROUP_MOVE, "let a moving VM run on the other host now",
+		"What is still missing of its memory comes while it runs there. The migration must have been "
+		"begun with --postcopy.",
+		domain_only, cmd_migrate_postcopy, 0},
+
 	{"list", GROUP_LOOK, "list VMs", "Without a filter those that run.", list_options, cmd_list, JSON},
 	{"dominfo", GROUP_LOOK, "show the main facts of a VM", NULL, domain_only, cmd_dominfo, JSON},
 	{"domstate", GROUP_LOOK, "show whether it runs", NULL, domstate_options, cmd_domstate, JSON},
@@ -840,6 +877,7 @@ static const struct {
 } groups[] = {
 	[GROUP_START] = {"Start and stop", "start-stop"},
 	[GROUP_SAVE] = {"Put down and pick up", "saving"},
+	[GROUP_MOVE] = {"Move to another host", "move"},
 	[GROUP_LOOK] = {"Look at", "look"},
 	[GROUP_CHANGE] = {"Define and change", "change"},
 	[GROUP_TALK] = {"Talk to the guest and its QEMU", "talk"},

@@ -11,6 +11,7 @@ struct cli;
 enum command_group {
 	GROUP_START,  /* start and stop */
 	GROUP_SAVE,   /* put down and pick up */
+	GROUP_MOVE,   /* move to another host */
 	GROUP_LOOK,   /* look at */
 	GROUP_CHANGE, /* define and change */
 	GROUP_TALK,   /* talk to the guest */

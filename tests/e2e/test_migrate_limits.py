@@ -61,5 +61,13 @@ class Limits(harness.DaemonTest):
                 self.assertIn("is not running", self.virsh.fails(*command))
 
 
+class LimitsByGodwit(Limits):
+    """The same by our own command, which takes the same words."""
+
+    def setUp(self):
+        super().setUp()
+        self.virsh = harness.Godwit(self.daemon)
+
+
 if __name__ == "__main__":
     unittest.main()
