@@ -54,6 +54,9 @@ int cmd_image_convert(struct cli *cli, const struct arguments *args, struct erro
 int cmd_domjobinfo(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_domjobabort(struct cli *cli, const struct arguments *args, struct error *err);
 
+/* cmd-migrate.c */
+int cmd_migrate(struct cli *cli, const struct arguments *args, struct error *err);
+
 /* cmd-migrate-limit.c */
 int cmd_migrate_setmaxdowntime(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_migrate_getmaxdowntime(struct cli *cli, const struct arguments *args, struct error *err);

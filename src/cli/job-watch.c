@@ -155,6 +155,8 @@ static int wait_for_answer(struct watch *watch, struct client_request *r, struct
 			handle_interrupt(watch, interrupt);
 		if (watch->stats && client_is_answered(watch->stats))
 			take_stats(watch);
+		if (watch->w->tick)
+			watch->w->tick(watch->w->userdata);
 		if (watch->cli->timeout_s > 0 && clock_now() > deadline)
 			return error_set(err, ERROR_TIMEOUT, "no answer within %u s; the job goes on",
 				watch->cli->timeout_s);

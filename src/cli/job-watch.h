@@ -15,6 +15,9 @@ struct job_watch {
 	const char *title;  /* "Save" */
 	const char *object; /* the VM or the file, for people */
 	bool show;
+	/* Called every tenth of a second at least, while it is in flight; NULL: nobody asks. */
+	void (*tick)(void *userdata);
+	void *userdata;
 };
 
 int job_watch_run(struct cli *cli, const struct job_watch *w, struct error *err);

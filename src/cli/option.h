@@ -34,7 +34,7 @@ struct option_spec {
 	const char *help;
 };
 
-#define OPTIONS_MAX 32
+#define OPTIONS_MAX 64
 
 struct arguments {
 	const struct option_spec *options;
