@@ -217,6 +217,8 @@ int cmd_migrate(struct cli *cli, const struct arguments *args, struct error *err
 		return -1;
 	d.show = job_watch_wanted(cli, arguments_has(args, "verbose"));
 	r = choose_way(cli, args, where, &d.target, &peer, err);
+	if (r == 0 && !strstr(where, "://"))
+		r = drive_choose(cli, &d, err);
 	d.peer = peer;
 	if (r == 0)
 		r = drive_migration(cli, &d, err);

@@ -43,6 +43,27 @@ int drive_params_set(struct drive_params *p, const char *field, const char *valu
 	return drive_params_add(p, field, value, err);
 }
 
+int drive_choose(struct cli *cli, struct drive *d, struct error *err)
+{
+	int is_active, is_persistent;
+
+	if (cli_ask_domain_int(cli, RPC_DOMAIN_IS_ACTIVE, d->dom, &is_active, err) < 0 ||
+		cli_ask_domain_int(cli, RPC_DOMAIN_IS_PERSISTENT, d->dom, &is_persistent, err) < 0)
+		return -1;
+	if (is_persistent)
+		d->flags |= MIGRATE_PERSIST_DEST | MIGRATE_UNDEFINE_SOURCE;
+	if (!is_active)
+		d->flags |= MIGRATE_OFFLINE;
+	if (d->flags & MIGRATE_OFFLINE)
+		return 0;
+	d->flags |= MIGRATE_LIVE | MIGRATE_AUTO_CONVERGE;
+	/* one connection is all that these have */
+	if (!(d->flags & (MIGRATE_TUNNELLED | MIGRATE_POSTCOPY | MIGRATE_COMPRESSED)) &&
+		!param_find(d->params.items, d->params.n, "compression"))
+		d->flags |= MIGRATE_PARALLEL;
+	return 0;
+}
+
 static rpc_params as_rpc(struct drive_params *p)
 {
 	return (rpc_params){p->n, p->items};

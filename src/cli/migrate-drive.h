@@ -38,6 +38,12 @@ struct drive {
 };
 
 /*
+ * For who says no more than which VM and where to: it moves as a whole, its definition with it, and a VM that runs does so live, over several
+ * connections, slowed down when it must be. What was asked for stays.
+ */
+int drive_choose(struct cli *cli, struct drive *d, struct error *err);
+
+/*
  * Returns when it is over, well or not; -1: the VM is where it was, unless the error says something else. Ctrl-C calls it off while memory
  * moves. Connects `cli` to the source's daemon.
  */

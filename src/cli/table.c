@@ -741,8 +741,9 @@ const struct command commands[] = {
 	{"migrate", GROUP_MOVE, "move a VM to another host",
 		"Its memory moves while it runs (--live), and then it runs there and no longer here; when "
 		"that fails it runs on here as if nothing had been asked. A host's name without scheme is "
-		"its daemon over ssh. Over anything but a UNIX socket the source's daemon connects to the "
-		"other one, as with --p2p. Ctrl-C calls it off.",
+		"its daemon over ssh; then no further words are needed: a VM that runs moves live, over "
+		"several connections, and its definition moves with it. Over anything but a UNIX socket the "
+		"source's daemon connects to the other one, as with --p2p. Ctrl-C calls it off.",
 		migrate_options, cmd_migrate, 0},
 	{"migrate-setmaxdowntime", GROUP_MOVE, "set how long a VM may stand still when it moves", NULL,
 		setmaxdowntime_options, cmd_migrate_setmaxdowntime, 0},

@@ -22,6 +22,7 @@ static struct {
 	int fails;  /* the procedure that is refused; 0: none */
 	int state;  /* the guest's */
 	int passes; /* perform tells of so many */
+	int is_active, is_persistent;
 } plan = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- a daemon ---- */
@@ -178,6 +179,12 @@ static void answer(int fd, struct rpc_header h)
 	case RPC_DOMAIN_MIGRATE_FINISH3_PARAMS:
 		REPLY(rpc_migrate_finish_ret,
 			(&(rpc_migrate_finish_ret){{(char *)"guest", "0", 3}, cookie("c4")}));
+		break;
+	case RPC_DOMAIN_IS_ACTIVE:
+		REPLY(rpc_int_ret, (&(rpc_int_ret){plan.is_active}));
+		break;
+	case RPC_DOMAIN_IS_PERSISTENT:
+		REPLY(rpc_int_ret, (&(rpc_int_ret){plan.is_persistent}));
 		break;
 	case RPC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY:
 		REPLY(rpc_int_ret, (&(rpc_int_ret){5}));
@@ -339,12 +346,48 @@ static void test_postcopy(void)
 	plan.passes = 0;
 }
 
+static void test_choice(void)
+{
+	static const struct {
+		int is_active, is_persistent;
+		unsigned asked, chosen;
+		const char *name;
+	} cases[] = {
+		{1, 1, 0,
+			MIGRATE_LIVE | MIGRATE_AUTO_CONVERGE | MIGRATE_PARALLEL | MIGRATE_PERSIST_DEST |
+				MIGRATE_UNDEFINE_SOURCE,
+			"one that runs"},
+		{1, 0, 0, MIGRATE_LIVE | MIGRATE_AUTO_CONVERGE | MIGRATE_PARALLEL, "a transient one"},
+		{0, 1, 0, MIGRATE_OFFLINE | MIGRATE_PERSIST_DEST | MIGRATE_UNDEFINE_SOURCE,
+			"one that is off"},
+		{1, 0, MIGRATE_COMPRESSED, MIGRATE_LIVE | MIGRATE_AUTO_CONVERGE | MIGRATE_COMPRESSED,
+			"what was asked for stays"},
+	};
+	static const rpc_domain dom = {(char *)"guest", "0", 7};
+	struct error err = ERROR_INIT;
+	struct daemon source;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct drive d = {.dom = &dom, .flags = cases[i].asked};
+		struct cli cli = {0};
+
+		plan.is_active = cases[i].is_active;
+		plan.is_persistent = cases[i].is_persistent;
+		daemon_open(&source);
+		cli.client = source.client;
+		is_int(drive_choose(&cli, &d, &err), 0, cases[i].name);
+		is_int(d.flags, cases[i].chosen, "is moved so");
+		daemon_close(&source);
+	}
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
 	test_order();
 	test_failures();
 	test_postcopy();
+	test_choice();
 	buf_fini(&plan.heard);
 	return done_testing();
 }
