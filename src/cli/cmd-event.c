@@ -9,6 +9,7 @@
 #include "constants.h"
 #include "frame.h"
 #include "images.h"
+#include "migration.h"
 #include "params.h"
 #include "strv.h"
 
@@ -189,6 +190,14 @@ static void show_metadata_change(struct listener *l, const char *type, const voi
 	print_event(l, type, &m->dom, text, json_pack("s:type", what, "s:uri", uri, NULL));
 }
 
+static void show_migration_iteration(struct listener *l, const char *type, const void *message)
+{
+	const struct rpc_event_migration_iteration *m = message;
+	_cleanup_free_ char *text = xasprintf("iteration: '%d'", m->iteration);
+
+	print_event(l, type, &m->dom, text, json_pack("i:iteration", (int64_t)m->iteration, NULL));
+}
+
 static void show_job_completed(struct listener *l, const char *type, const void *message)
 {
 	const struct rpc_event_job_completed *m = message;
@@ -248,6 +257,8 @@ static const struct event_kind {
 		(xdrproc_t)xdr_rpc_event_agent_lifecycle, show_agent_lifecycle},
 	{RPC_EVENT_CALLBACK_METADATA_CHANGE, RPC_EVENT_ID_METADATA_CHANGE,
 		(xdrproc_t)xdr_rpc_event_metadata_change, show_metadata_change},
+	{RPC_EVENT_CALLBACK_MIGRATION_ITERATION, RPC_EVENT_ID_MIGRATION_ITERATION,
+		(xdrproc_t)xdr_rpc_event_migration_iteration, show_migration_iteration},
 	{RPC_EVENT_CALLBACK_JOB_COMPLETED, RPC_EVENT_ID_JOB_COMPLETED, (xdrproc_t)xdr_rpc_event_job_completed,
 		show_job_completed},
 };

@@ -40,6 +40,12 @@ static const struct job_line {
 	{"downtime", "Total downtime:", UNIT_MS, NULL},
 	{"downtime_net", "Downtime w/o network:", UNIT_MS, NULL},
 	{"setup_time", "Setup time:", UNIT_MS, NULL},
+	{"compression_cache", "Compression cache:", UNIT_BYTES, NULL},
+	{"compression_bytes", "Compressed data:", UNIT_BYTES, NULL},
+	{"compression_pages", "Compressed pages:", UNIT_COUNT, NULL},
+	{"compression_cache_misses", "Compression cache misses:", UNIT_COUNT, NULL},
+	{"compression_overflow", "Compression overflows:", UNIT_COUNT, NULL},
+	{"auto_converge_throttle", "Auto converge throttle:", UNIT_COUNT, NULL},
 };
 
 static bool group_is_used(const rpc_params *params, const char *group)
@@ -56,12 +62,12 @@ static bool group_is_used(const rpc_params *params, const char *group)
 	return false;
 }
 
-static void print_line(struct cli *cli, const struct job_line *line, uint64_t value)
+static void print_line(struct cli *cli, const char *label, const struct job_line *line, uint64_t value)
 {
 	const char *unit;
 	double scaled;
 
-	cli_print(cli, "%-17s ", line->label);
+	cli_print(cli, "%-17s ", label);
 	switch (line->unit) {
 	case UNIT_MS:
 		cli_print(cli, "%-12llu ms\n", (unsigned long long)value);
@@ -102,6 +108,10 @@ static void print_job(struct cli *cli, const struct rpc_job_stats_ret *r)
 	cli_print(cli, "%-17s %-12s\n", "Operation:", operation_name(params));
 	for (size_t i = 0; i < ARRAY_SIZE(job_lines); i++) {
 		const struct job_line *line = &job_lines[i];
+		/* how long the guest stands still is a guess until it has */
+		const char *label = streq(line->field, "downtime") && r->type != RPC_JOB_COMPLETED
+					    ? "Expected downtime:"
+					    : line->label;
 		uint64_t value;
 
 		if (!param_get_u64(params->rpc_params_val, params->rpc_params_len, line->field, &value))
@@ -110,7 +120,7 @@ static void print_job(struct cli *cli, const struct rpc_job_stats_ret *r)
 		if (streq(line->field, "time_remaining") && r->type != RPC_JOB_BOUNDED)
 			continue;
 		if (!line->group || group_is_used(params, line->group))
-			print_line(cli, line, value);
+			print_line(cli, label, line, value);
 	}
 	message = param_find(params->rpc_params_val, params->rpc_params_len, "errmsg");
 	if (message && message->value.type == RPC_PARAM_STRING)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who is told what, in which order, in a migration that goes well or fails; both daemons are threads of this test. */
+/*
+ * Who is told what, in which order, in a migration that goes well or fails, and what other commands show of it; both daemons are threads of
+ * this test.
+ */
 #include "migrate-drive.h"
 
 #include <pthread.h>
@@ -23,7 +26,9 @@ static struct {
 	int state;  /* the guest's */
 	int passes; /* perform tells of so many */
 	int is_active, is_persistent;
-} plan = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	int job_type;
+	bool tell_at_once; /* of the passes, to who wants to hear of them */
+} plan = {.lock = PTHREAD_MUTEX_INITIALIZER, .job_type = RPC_JOB_COMPLETED};
 
 /* ---- a daemon ---- */
 
@@ -157,8 +162,12 @@ static void answer(int fd, struct rpc_header h)
 {
 	char *uri = (char *)"tcp:b:1";
 	int none = RPC_AUTH_TYPE_NONE;
-	rpc_param downtime = {
-		.field = (char *)"downtime", .value = {.type = RPC_PARAM_ULLONG, .rpc_param_value_u.ul = 12}};
+	rpc_param job[] = {
+		{(char *)"operation", {.type = RPC_PARAM_INT, .rpc_param_value_u.i = 5}},
+		{(char *)"downtime", {.type = RPC_PARAM_ULLONG, .rpc_param_value_u.ul = 12}},
+		{(char *)"compression_overflow", {.type = RPC_PARAM_ULLONG, .rpc_param_value_u.ul = 3}},
+		{(char *)"auto_converge_throttle", {.type = RPC_PARAM_INT, .rpc_param_value_u.i = 20}},
+	};
 
 	switch (h.proc) {
 	case RPC_AUTH_LIST:
@@ -180,6 +189,9 @@ static void answer(int fd, struct rpc_header h)
 		REPLY(rpc_migrate_finish_ret,
 			(&(rpc_migrate_finish_ret){{(char *)"guest", "0", 3}, cookie("c4")}));
 		break;
+	case RPC_DOMAIN_LOOKUP_BY_NAME:
+		REPLY(rpc_domain_ret, (&(rpc_domain_ret){{(char *)"guest", "0", 3}}));
+		break;
 	case RPC_DOMAIN_IS_ACTIVE:
 		REPLY(rpc_int_ret, (&(rpc_int_ret){plan.is_active}));
 		break;
@@ -190,7 +202,7 @@ static void answer(int fd, struct rpc_header h)
 		REPLY(rpc_int_ret, (&(rpc_int_ret){5}));
 		break;
 	case RPC_DOMAIN_GET_JOB_STATS:
-		REPLY(rpc_job_stats_ret, (&(rpc_job_stats_ret){RPC_JOB_COMPLETED, {1, &downtime}}));
+		REPLY(rpc_job_stats_ret, (&(rpc_job_stats_ret){plan.job_type, {4, job}}));
 		break;
 	default:
 		send_frame(fd, h, RPC_REPLY, NULL, NULL);
@@ -215,6 +227,8 @@ static void *serve(void *userdata)
 			tell_passes(fd);
 		} else {
 			answer(fd, h);
+			if (h.proc == RPC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY && plan.tell_at_once)
+				tell_passes(fd);
 			if (h.proc == RPC_DOMAIN_MIGRATE_START_POST_COPY)
 				answer(fd, performing);
 		}
@@ -381,6 +395,56 @@ static void test_choice(void)
 	}
 }
 
+/* What a command prints. */
+static void is_shown(const char *name, char *const *words, int n, const char *want, const char *what)
+{
+	const struct command *command = command_find(name);
+	_cleanup_(arguments_fini) struct arguments args = {0};
+	struct cli cli = {.command = command, .quiet = true};
+	struct error err = ERROR_INIT;
+	int out = dup(STDOUT_FILENO), r;
+	FILE *file = tmpfile();
+	char text[512] = "";
+	struct daemon d;
+
+	fflush(stdout);
+	daemon_open(&d);
+	cli.client = d.client;
+	if (!file || dup2(fileno(file), STDOUT_FILENO) < 0 ||
+		arguments_parse(name, command->options, true, n, words, &args, &err) < 0)
+		abort();
+	r = command->run(&cli, &args, &err);
+	fflush(stdout);
+	dup2(out, STDOUT_FILENO);
+	close(out);
+	rewind(file);
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	daemon_close(&d);
+	free(cli.vm_name);
+	is_int(r, 0, what);
+	ok(strstr(text, want) != NULL, want);
+}
+
+static void test_shown(void)
+{
+	char *job[] = {(char *)"guest"};
+	char *event[] = {
+		(char *)"--domain", (char *)"guest", (char *)"--event", (char *)"migration-iteration"};
+
+	plan.job_type = RPC_JOB_UNBOUNDED;
+	is_shown("domjobinfo", job, 1, "Outgoing migration", "a migration at work");
+	is_shown("domjobinfo", job, 1, "Expected downtime: 12 ", "says what it expects");
+	plan.job_type = RPC_JOB_COMPLETED;
+	is_shown("domjobinfo", job, 1, "Total downtime:   12 ", "and afterwards what it was");
+	is_shown("domjobinfo", job, 1, "Auto converge throttle: 20 ", "what the guest lost");
+	is_shown("domjobinfo", job, 1, "Compression overflows: 3 ", "what was not compressed");
+	plan.passes = 1;
+	plan.tell_at_once = true;
+	is_shown("event", event, 4, "event 'migration-iteration' for domain 'guest': iteration: '1'",
+		"each pass can be heard of");
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -388,6 +452,7 @@ int main(void)
 	test_failures();
 	test_postcopy();
 	test_choice();
+	test_shown();
 	buf_fini(&plan.heard);
 	return done_testing();
 }
