@@ -16,6 +16,7 @@
 enum kind {
 	KIND_STRING,
 	KIND_PATH,
+	KIND_PORT,
 	KIND_NUMBER,
 	KIND_SIGNED,
 	KIND_SWITCH,
@@ -44,6 +45,10 @@ static const struct key {
 	{"host_uuid", KIND_UUID, offsetof(struct config, host_uuid), 0, 0},
 	{"emulator", KIND_STRING, offsetof(struct config, emulator), 0, 0},
 	{"unix_sock_group", KIND_STRING, offsetof(struct config, unix_sock_group), 0, 0},
+	{"listen_tcp", KIND_SWITCH, offsetof(struct config, listen_tcp), 0, 0},
+	{"listen_addr", KIND_STRING, offsetof(struct config, listen_addr), 0, 0},
+	{"tcp_port", KIND_PORT, offsetof(struct config, tcp_port), 0, 0},
+	{"auth_tcp", KIND_STRING, offsetof(struct config, auth_tcp), 0, 0},
 	{"max_clients", KIND_NUMBER, offsetof(struct config, max_clients), 1, 100000},
 	{"max_client_requests", KIND_NUMBER, offsetof(struct config, max_client_requests), 1, 1000},
 	{"keepalive_interval", KIND_SIGNED, offsetof(struct config, keepalive_interval), 0, 86400},
@@ -73,6 +78,7 @@ void config_init(struct config *c)
 		.vnc_listen = xstrdup("127.0.0.1"),
 		.emulator = xstrdup("/usr/bin/qemu-system-x86_64"),
 		.kvm_probe = true,
+		.tcp_port = xstrdup("16509"),
 		.max_clients = 5000,
 		.max_client_requests = 5,
 		.keepalive_interval = 5,
@@ -92,6 +98,9 @@ void config_fini(struct config *c)
 	free(c->hostname);
 	free(c->emulator);
 	free(c->unix_sock_group);
+	free(c->listen_addr);
+	free(c->tcp_port);
+	free(c->auth_tcp);
 	free(c->migration_host);
 	free(c->migration_address);
 	free(c->file_lockspace_dir);
@@ -123,6 +132,17 @@ static int set_number(
 	return 0;
 }
 
+static int set_port(
+	struct config *c, const struct key *key, const char *value, const char *where, struct error *err)
+{
+	uint32_t v;
+
+	if (!parse_u32(value, &v) || v == 0 || v > UINT16_MAX)
+		return bad(where, key->name, value, "expected a number from 1 to 65535, in quotes", err);
+	replace_string((char **)(void *)((char *)c + key->offset), value);
+	return 0;
+}
+
 static int set_format(
 	struct config *c, const struct key *key, const char *value, const char *where, struct error *err)
 {
@@ -145,9 +165,9 @@ int config_set(struct config *c, const char *name, const char *value, bool quote
 			key = &keys[i];
 	if (!key)
 		return error_set(err, ERROR_INVALID_ARGUMENT, "%s: unknown key '%s'", where, name);
-	is_text = key->kind == KIND_STRING || key->kind == KIND_PATH || key->kind == KIND_FORMAT ||
-		  key->kind == KIND_UUID || key->kind == KIND_LEASE || key->kind == KIND_RESTORE ||
-		  key->kind == KIND_HOOK;
+	is_text = key->kind == KIND_STRING || key->kind == KIND_PATH || key->kind == KIND_PORT ||
+		  key->kind == KIND_FORMAT || key->kind == KIND_UUID || key->kind == KIND_LEASE ||
+		  key->kind == KIND_RESTORE || key->kind == KIND_HOOK;
 	if (quoted != is_text)
 		return bad(where, name, value,
 			is_text ? "expected a \"string\" in quotes" : "expected a number without quotes",
@@ -161,6 +181,8 @@ int config_set(struct config *c, const char *name, const char *value, bool quote
 			return bad(where, name, value, "must not be empty", err);
 		replace_string((char **)(void *)((char *)c + key->offset), value);
 		return 0;
+	case KIND_PORT:
+		return set_port(c, key, value, where, err);
 	case KIND_NUMBER:
 	case KIND_SIGNED:
 		return set_number(c, key, value, where, err);
@@ -244,8 +266,22 @@ static int read_line(struct config *c, char *line, const char *where, struct err
 	return config_set(c, name, value, quoted, where, err);
 }
 
+/* libvirt's default is "sasl": that nobody is asked who he is has to be said. */
+static int check_tcp(const struct config *c, struct error *err)
+{
+	if (!c->listen_tcp || streq(c->auth_tcp, "none"))
+		return 0;
+	if (!c->auth_tcp)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+			"listen_tcp = 1 lets in whoever can connect: it needs auth_tcp = \"none\" beside it");
+	return error_set(err, ERROR_INVALID_ARGUMENT, "auth_tcp = \"%s\" is not supported, only \"none\"",
+		c->auth_tcp);
+}
+
 int config_check(const struct config *c, struct error *err)
 {
+	if (check_tcp(c, err) < 0)
+		return -1;
 	if (c->lock_manager == LEASE_KIND_SANLOCK && c->auto_disk_leases == 1 && c->host_id == 0)
 		return error_set(err, ERROR_INVALID_ARGUMENT,
 			"lock_manager = \"sanlock\" with auto_disk_leases = 1 needs a host_id, another one "

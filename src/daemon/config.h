@@ -27,6 +27,10 @@ struct config {
 	uint8_t host_uuid[16];
 	char *emulator;
 	char *unix_sock_group;
+	bool listen_tcp;
+	char *listen_addr; /* NULL: every address */
+	char *tcp_port;	   /* a number */
+	char *auth_tcp;	   /* NULL: it was not said */
 	uint32_t max_clients, max_client_requests;
 	int32_t keepalive_interval; /* seconds; -1 off */
 	uint32_t keepalive_count;

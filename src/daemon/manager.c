@@ -214,6 +214,9 @@ static int open_server(struct manager *m, sd_event *loop, const struct paths *pa
 			(struct server_socket){.path = "/run/libvirt/libvirt-sock-ro", .read_only = true};
 	}
 	settings.n_sockets = n;
+	settings.network.address = config->listen_addr;
+	if (config->listen_tcp)
+		settings.network.tcp_port = config->tcp_port;
 	return server_open(loop, m->registry, &settings, &m->server, err);
 }
 

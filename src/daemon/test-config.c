@@ -65,6 +65,9 @@ static void test_bad(void)
 		{"drop_in = 1 1\n", "text behind the value of 'drop_in'"},
 		{"drop_in = 2\n", "expected 0 or 1"},
 		{"host_uuid = \"1-2\"\n", "expected a UUID"},
+		{"tcp_port = 16509\n", "expected a \"string\" in quotes"},
+		{"tcp_port = \"0\"\n", "expected a number from 1 to 65535, in quotes"},
+		{"tcp_port = \"libvirt\"\n", "expected a number from 1 to 65535, in quotes"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -77,9 +80,33 @@ static void test_bad(void)
 	}
 }
 
+static void test_between(void)
+{
+	static const struct {
+		const char *text, *message; /* NULL: it is right */
+	} cases[] = {
+		{"auth_tcp = \"sasl\"\n", NULL},
+		{"listen_tcp = 1\nauth_tcp = \"none\"\n", NULL},
+		{"listen_tcp = 1\n", "it needs auth_tcp = \"none\" beside it"},
+		{"listen_tcp = 1\nauth_tcp = \"sasl\"\n", "auth_tcp = \"sasl\" is not supported"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct error err = ERROR_INIT;
+		struct config c;
+		int r = read_text(cases[i].text, &c, &err) < 0 ? -2 : config_check(&c, &err);
+
+		ok(r == (cases[i].message ? -1 : 0) &&
+				(!cases[i].message || strstr(err.message, cases[i].message)),
+			cases[i].text);
+		config_fini(&c);
+	}
+}
+
 int main(void)
 {
 	test_good();
+	test_between();
 	test_bad();
 	return done_testing();
 }

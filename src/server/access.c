@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who may use a socket: the kernel's word about the peer decides. */
 #include <errno.h>
+#include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,17 +33,34 @@ static bool peer_in_group(int fd, const struct ucred *peer, gid_t group)
 	return false;
 }
 
-int access_check(
-	const struct server *server, int fd, bool read_only, struct ucred *ret_peer, struct error *err)
+static int name_address(int fd, struct client_origin *o, struct error *err)
 {
-	socklen_t len = sizeof(*ret_peer);
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+	char host[64], port[8];
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ret_peer, &len) < 0)
+	if (getpeername(fd, (struct sockaddr *)&address, &len) < 0)
 		return error_errno(err, errno, "find out who connects");
-	if (read_only || ret_peer->uid == 0 || ret_peer->uid == geteuid())
+	if (getnameinfo((const struct sockaddr *)&address, len, host, sizeof(host), port, sizeof(port),
+		    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		return error_set(err, ERROR_INTERNAL, "find out who connects");
+	snprintf(o->name, sizeof(o->name), strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+	return 0;
+}
+
+int access_check(const struct server *server, int fd, struct client_origin *o, struct error *err)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (o->way != CLIENT_LOCAL)
+		return name_address(fd, o, err);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return error_errno(err, errno, "find out who connects");
+	snprintf(o->name, sizeof(o->name), "process %d", peer.pid);
+	if (o->read_only || peer.uid == 0 || peer.uid == geteuid())
 		return 0;
-	if (server->has_group && peer_in_group(fd, ret_peer, server->group))
+	if (server->has_group && peer_in_group(fd, &peer, server->group))
 		return 0;
-	return error_set(err, ERROR_AUTH, "user %u (process %d) may not use this socket", ret_peer->uid,
-		ret_peer->pid);
+	return error_set(err, ERROR_AUTH, "user %u (process %d) may not use this socket", peer.uid, peer.pid);
 }

@@ -14,7 +14,7 @@ void handle_auth_list(struct call *call)
 {
 	int none = RPC_AUTH_TYPE_NONE;
 
-	/* the kernel has said who it is: access.c */
+	/* the kernel has said who it is (access.c), or that does not count (auth_tcp) */
 	call_reply(call, &(rpc_auth_list_ret){{1, &none}});
 }
 
@@ -106,7 +106,8 @@ void handle_connect_get_uri(struct call *call)
 
 void handle_connect_is_secure(struct call *call)
 {
-	call_reply(call, &(rpc_int_ret){1}); /* a UNIX socket does not leave the host */
+	/* a UNIX socket does not leave the host */
+	call_reply(call, &(rpc_int_ret){call->session->origin.way != CLIENT_TCP});
 }
 
 static void native_done(const char *text, const struct error *err, void *userdata)

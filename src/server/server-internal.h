@@ -11,10 +11,20 @@
 /* Whoever has not opened a connection after this long is dropped. */
 #define SERVER_OPEN_TIMEOUT_USEC (60 * 1000000ull)
 
+enum client_way { CLIENT_LOCAL, CLIENT_TCP };
+
+/* Who has come in, as far as it is known. */
+struct client_origin {
+	enum client_way way;
+	bool read_only;
+	char name[96]; /* in messages: "process 123", "10.0.0.1:4444" */
+};
+
 struct server_listener {
 	struct server *server;
 	sd_event_source *io;
-	char *path; /* removed at the end; NULL when inherited */
+	char *path; /* removed at the end; NULL when inherited, and of a network */
+	enum client_way way;
 	bool read_only;
 	int fd;
 };
@@ -34,6 +44,12 @@ struct server {
 	bool full_logged;
 };
 
-/* May the peer of this socket use it? ERROR_AUTH says why not. */
-int access_check(
-	const struct server *server, int fd, bool read_only, struct ucred *ret_peer, struct error *err);
+/* May the peer of this socket use it? ERROR_AUTH says why not. Fills in the name. */
+int access_check(const struct server *server, int fd, struct client_origin *o, struct error *err);
+
+/* `fd` and `path` (may be NULL) are taken, also on failure. */
+int server_add_listener(
+	struct server *server, int fd, char *path, enum client_way way, bool read_only, struct error *err);
+
+/* On every address that there is. */
+int network_listen(struct server *server, const struct server_network *n, struct error *err);

@@ -48,20 +48,23 @@ static bool is_full(struct server *server, bool read_only)
 	return full;
 }
 
-int server_add_client(struct server *server, int fd, bool read_only, struct error *err)
+static int add_client(struct server *server, int fd, struct client_origin *origin, struct error *err)
 {
-	struct ucred peer;
-
-	if (access_check(server, fd, read_only, &peer, err) < 0)
+	if (access_check(server, fd, origin, err) < 0)
 		goto fail;
-	if (is_full(server, read_only)) {
+	if (is_full(server, origin->read_only)) {
 		error_set(err, ERROR_OPERATION_FAILED, "too many clients");
 		goto fail;
 	}
-	return session_open(server, fd, read_only, &peer, err);
+	return session_open(server, fd, origin, err);
 fail:
 	close(fd);
 	return -1;
+}
+
+int server_add_client(struct server *server, int fd, bool read_only, struct error *err)
+{
+	return add_client(server, fd, &(struct client_origin){.read_only = read_only}, err);
 }
 
 static int on_connection(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -75,7 +78,8 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
 			pause_accepting(l->server, errno);
 		return 0;
 	}
-	if (server_add_client(l->server, client, l->read_only, &err) < 0)
+	if (add_client(l->server, client, &(struct client_origin){.way = l->way, .read_only = l->read_only},
+		    &err) < 0)
 		log_info("client turned away: %s", err.message);
 	return 0;
 }
@@ -103,8 +107,8 @@ static void free_listener(struct server_listener *l)
 	free(l);
 }
 
-/* `fd` and `path` (may be NULL) are taken, also on failure. */
-static int add_listener(struct server *server, int fd, char *path, bool read_only, struct error *err)
+int server_add_listener(
+	struct server *server, int fd, char *path, enum client_way way, bool read_only, struct error *err)
 {
 	struct server_listener *l = NEW(struct server_listener);
 	int r;
@@ -112,6 +116,7 @@ static int add_listener(struct server *server, int fd, char *path, bool read_onl
 	l->server = server;
 	l->fd = fd;
 	l->path = path;
+	l->way = way;
 	l->read_only = read_only;
 	VEC_ADD(&server->listeners, l);
 	r = sd_event_add_io(server->loop, &l->io, fd, EPOLLIN, on_connection, l);
@@ -174,7 +179,8 @@ static int listen_on(struct server *server, const struct server_socket *where, s
 		unlink(where->path);
 		return -1;
 	}
-	return add_listener(server, take_fd(&fd), xstrdup(where->path), where->read_only, err);
+	return server_add_listener(
+		server, take_fd(&fd), xstrdup(where->path), CLIENT_LOCAL, where->read_only, err);
 }
 
 static int take_inherited(struct server *server, struct error *err)
@@ -190,7 +196,8 @@ static int take_inherited(struct server *server, struct error *err)
 				"inherited descriptor %d is not a listening UNIX socket", fd);
 		if (getsockname(fd, (struct sockaddr *)&address, &len) < 0)
 			return error_errno(err, errno, "inherited socket");
-		if (add_listener(server, fd, NULL, endswith(address.sun_path, "-ro"), err) < 0)
+		if (server_add_listener(
+			    server, fd, NULL, CLIENT_LOCAL, endswith(address.sun_path, "-ro"), err) < 0)
 			return -1;
 	}
 	return 0;
@@ -216,6 +223,7 @@ static void copy_settings(struct server *server, const struct server_settings *s
 	server->settings = *settings;
 	server->settings.sockets = NULL;
 	server->settings.n_sockets = 0;
+	server->settings.network = (struct server_network){0};
 	server->settings.group = NULL;
 	server->settings.hostname = xstrdup(settings->hostname ? settings->hostname : "localhost");
 	server->settings.uri = xstrdup(settings->uri ? settings->uri : "qemu:///system");
@@ -251,6 +259,8 @@ int server_open(sd_event *loop, struct registry *registry, const struct server_s
 	for (size_t i = 0; i < settings->n_sockets; i++)
 		if (listen_on(server, &settings->sockets[i], err) < 0)
 			goto fail;
+	if (network_listen(server, &settings->network, err) < 0)
+		goto fail;
 	registry_set_event_handler(registry, event_broadcast, server);
 	*ret = server;
 	return 0;

@@ -3,7 +3,7 @@
  * The side of the daemon that clients see: sockets, who may use them, and libvirt's protocol on them.
  *
  * Who may connect: to a read-write socket root, the daemon's own user, and members of `group`; to a read-only one
- * everybody that the file's mode lets in. Calls that change anything are refused on a read-only socket.
+ * everybody that the file's mode lets in. Calls that change anything are refused on a read-only socket. By TCP, if that is asked for, everybody: nobody there says who he is.
  */
 #pragma once
 
@@ -19,9 +19,16 @@ struct server_socket {
 	bool read_only;
 };
 
+/* Where clients of other hosts come in. */
+struct server_network {
+	const char *address;  /* of this host, or a name of it; NULL: every address */
+	const char *tcp_port; /* NULL: no TCP */
+};
+
 struct server_settings {
 	const struct server_socket *sockets; /* besides those that systemd hands over */
 	size_t n_sockets;
+	struct server_network network;
 	const char *group;	      /* NULL: none */
 	unsigned max_clients;	      /* more are turned away */
 	unsigned max_client_requests; /* at work for one client; more wait */

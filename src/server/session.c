@@ -62,7 +62,7 @@ void session_doom(struct session *s, const char *why)
 	if (s->doomed)
 		return;
 	s->doomed = true;
-	log_info("client (process %d): %s", s->peer.pid, why);
+	log_info("client (%s): %s", s->origin.name, why);
 	sd_event_source_set_enabled(s->server->reaper, SD_EVENT_ONESHOT);
 }
 
@@ -256,7 +256,7 @@ static void on_closed(struct connection *c, const struct error *why, void *userd
 	struct session *s = userdata;
 
 	if (why)
-		log_info("client (process %d): %s", s->peer.pid, why->message);
+		log_info("client (%s): %s", s->origin.name, why->message);
 	session_close(s);
 }
 
@@ -328,14 +328,14 @@ void session_set_closed(struct session *s)
 	release_opened(s);
 }
 
-int session_open(struct server *server, int fd, bool read_only, const struct ucred *peer, struct error *err)
+int session_open(struct server *server, int fd, const struct client_origin *origin, struct error *err)
 {
 	struct session *s = NEW(struct session);
 	int r;
 
 	s->server = server;
-	s->read_only = read_only;
-	s->peer = *peer;
+	s->read_only = origin->read_only;
+	s->origin = *origin;
 	list_init(&s->link);
 	list_init(&s->calls);
 	list_init(&s->streams);
@@ -353,7 +353,7 @@ int session_open(struct server *server, int fd, bool read_only, const struct ucr
 	}
 	list_add_tail(&server->sessions, &s->link);
 	server->n_sessions++;
-	if (read_only)
+	if (s->read_only)
 		server->n_read_only++;
 	return 0;
 }

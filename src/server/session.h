@@ -40,7 +40,7 @@ struct session {
 	enum session_state state;
 	bool read_only;
 	bool doomed;
-	struct ucred peer;
+	struct client_origin origin;
 	struct list calls;
 	unsigned n_calls;
 	struct buf backlog; /* whole frames */
@@ -57,7 +57,7 @@ struct session {
 };
 
 /* `fd` is owned from here on, also on failure. */
-int session_open(struct server *server, int fd, bool read_only, const struct ucred *peer, struct error *err);
+int session_open(struct server *server, int fd, const struct client_origin *origin, struct error *err);
 void session_close(struct session *s);
 /* Close it soon, from the loop; for use inside handlers. */
 void session_doom(struct session *s, const char *why);
