@@ -25,7 +25,8 @@ enum kind {
 	KIND_UUID,
 	KIND_LEASE,
 	KIND_RESTORE,
-	KIND_HOOK
+	KIND_HOOK,
+	KIND_LIST
 };
 
 static const struct key {
@@ -49,6 +50,15 @@ static const struct key {
 	{"listen_addr", KIND_STRING, offsetof(struct config, listen_addr), 0, 0},
 	{"tcp_port", KIND_PORT, offsetof(struct config, tcp_port), 0, 0},
 	{"auth_tcp", KIND_STRING, offsetof(struct config, auth_tcp), 0, 0},
+	{"listen_tls", KIND_SWITCH, offsetof(struct config, listen_tls), 0, 0},
+	{"tls_port", KIND_PORT, offsetof(struct config, tls_port), 0, 0},
+	{"ca_file", KIND_PATH, offsetof(struct config, ca_file), 0, 0},
+	{"cert_file", KIND_PATH, offsetof(struct config, cert_file), 0, 0},
+	{"key_file", KIND_PATH, offsetof(struct config, key_file), 0, 0},
+	{"crl_file", KIND_PATH, offsetof(struct config, crl_file), 0, 0},
+	{"tls_no_verify_certificate", KIND_SWITCH, offsetof(struct config, tls_no_verify_certificate), 0, 0},
+	{"tls_no_sanity_certificate", KIND_SWITCH, offsetof(struct config, tls_no_sanity_certificate), 0, 0},
+	{"tls_allowed_dn_list", KIND_LIST, offsetof(struct config, tls_allowed_dn_list), 0, 0},
 	{"max_clients", KIND_NUMBER, offsetof(struct config, max_clients), 1, 100000},
 	{"max_client_requests", KIND_NUMBER, offsetof(struct config, max_client_requests), 1, 1000},
 	{"keepalive_interval", KIND_SIGNED, offsetof(struct config, keepalive_interval), 0, 86400},
@@ -79,6 +89,10 @@ void config_init(struct config *c)
 		.emulator = xstrdup("/usr/bin/qemu-system-x86_64"),
 		.kvm_probe = true,
 		.tcp_port = xstrdup("16509"),
+		.tls_port = xstrdup("16514"),
+		.ca_file = xstrdup("/etc/pki/CA/cacert.pem"),
+		.cert_file = xstrdup("/etc/pki/libvirt/servercert.pem"),
+		.key_file = xstrdup("/etc/pki/libvirt/private/serverkey.pem"),
 		.max_clients = 5000,
 		.max_client_requests = 5,
 		.keepalive_interval = 5,
@@ -101,6 +115,12 @@ void config_fini(struct config *c)
 	free(c->listen_addr);
 	free(c->tcp_port);
 	free(c->auth_tcp);
+	free(c->tls_port);
+	free(c->ca_file);
+	free(c->cert_file);
+	free(c->key_file);
+	free(c->crl_file);
+	strv_fini(&c->tls_allowed_dn_list);
 	free(c->migration_host);
 	free(c->migration_address);
 	free(c->file_lockspace_dir);
@@ -143,6 +163,35 @@ static int set_port(
 	return 0;
 }
 
+/* `["one", "two"]`; the list that was there goes. */
+static int set_list(
+	struct config *c, const struct key *key, const char *value, const char *where, struct error *err)
+{
+	static const char wanted[] = "expected [\"string\", ...] on one line";
+	struct strv *list = (struct strv *)(void *)((char *)c + key->offset), new = {0};
+	const char *s = value;
+	bool good = *s == '[';
+
+	do {
+		const char *end;
+
+		s += 1 + strspn(s + 1, " \t");
+		end = good && *s == '"' ? strchr(s + 1, '"') : NULL;
+		good = end != NULL;
+		if (!good)
+			break;
+		strv_take(&new, xstrndup(s + 1, (size_t)(end - s - 1)));
+		s = end + 1 + strspn(end + 1, " \t");
+	} while (*s == ',');
+	if (!good || *s != ']' || s[1]) {
+		strv_fini(&new);
+		return bad(where, key->name, value, wanted, err);
+	}
+	strv_fini(list);
+	*list = new;
+	return 0;
+}
+
 static int set_format(
 	struct config *c, const struct key *key, const char *value, const char *where, struct error *err)
 {
@@ -168,6 +217,8 @@ int config_set(struct config *c, const char *name, const char *value, bool quote
 	is_text = key->kind == KIND_STRING || key->kind == KIND_PATH || key->kind == KIND_PORT ||
 		  key->kind == KIND_FORMAT || key->kind == KIND_UUID || key->kind == KIND_LEASE ||
 		  key->kind == KIND_RESTORE || key->kind == KIND_HOOK;
+	if (quoted && key->kind == KIND_LIST)
+		return set_list(c, key, value, where, err);
 	if (quoted != is_text)
 		return bad(where, name, value,
 			is_text ? "expected a \"string\" in quotes" : "expected a number without quotes",
@@ -212,6 +263,8 @@ int config_set(struct config *c, const char *name, const char *value, bool quote
 				"expected an absolute path or a name such as \"reflink\"", err);
 		replace_string(&c->snapshot_hook, value);
 		return 0;
+	case KIND_LIST:
+		return set_list(c, key, value, where, err);
 	case KIND_FORMAT:
 		return set_format(c, key, value, where, err);
 	case KIND_UUID:
@@ -228,6 +281,16 @@ static char *skip_space(char *s)
 	while (*s == ' ' || *s == '\t' || *s == '\r')
 		s++;
 	return s;
+}
+
+/* Behind the bracket that closes a list, or its end when none does. */
+static char *skip_list(char *s)
+{
+	bool quoted = false;
+
+	for (; *s && (quoted || *s != ']'); s++)
+		quoted = quoted != (*s == '"');
+	return *s ? s + 1 : s;
 }
 
 /* Only white space or a comment may follow. */
@@ -257,7 +320,7 @@ static int read_line(struct config *c, char *line, const char *where, struct err
 		if (!end)
 			return error_set(err, ERROR_INVALID_ARGUMENT, "%s: the string is not closed", where);
 	} else {
-		end = value + strcspn(value, " \t\r#");
+		end = *value == '[' ? skip_list(value) : value + strcspn(value, " \t\r#");
 	}
 	if (!is_end(quoted ? end + 1 : end))
 		return error_set(

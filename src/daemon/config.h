@@ -8,6 +8,7 @@
 #include "error.h"
 #include "image.h"
 #include "lease.h"
+#include "strv.h"
 
 /* A key that need not be there. */
 struct config_format {
@@ -31,6 +32,11 @@ struct config {
 	char *listen_addr; /* NULL: every address */
 	char *tcp_port;	   /* a number */
 	char *auth_tcp;	   /* NULL: it was not said */
+	bool listen_tls;
+	char *tls_port;
+	char *ca_file, *cert_file, *key_file, *crl_file; /* crl_file NULL: libvirt's place, if it is there */
+	bool tls_no_verify_certificate, tls_no_sanity_certificate;
+	struct strv tls_allowed_dn_list; /* none: every DN */
 	uint32_t max_clients, max_client_requests;
 	int32_t keepalive_interval; /* seconds; -1 off */
 	uint32_t keepalive_count;

@@ -181,6 +181,30 @@ static int open_migrations(struct manager *m, sd_event *loop, const struct paths
 	return migrations_open(loop, &settings, &m->migrations, err);
 }
 
+/* A list of revoked certificates is used where there is one, as libvirt does. */
+#define CRL_FILE "/etc/pki/CA/cacrl.pem"
+
+static void fill_network(const struct config *config, struct server_network *n)
+{
+	n->address = config->listen_addr;
+	if (config->listen_tcp)
+		n->tcp_port = config->tcp_port;
+	if (config->listen_tls)
+		n->tls_port = config->tls_port;
+	n->tls = (struct tls_settings){
+		.is_server = true,
+		.ca_file = config->ca_file,
+		.cert_file = config->cert_file,
+		.key_file = config->key_file,
+		.crl_file = config->crl_file		  ? config->crl_file
+			    : access(CRL_FILE, F_OK) == 0 ? CRL_FILE
+							  : NULL,
+		.no_verify = config->tls_no_verify_certificate,
+		.no_sanity = config->tls_no_sanity_certificate,
+		.allowed_dns = config->tls_allowed_dn_list.n > 0 ? &config->tls_allowed_dn_list : NULL,
+	};
+}
+
 static int open_server(struct manager *m, sd_event *loop, const struct paths *paths,
 	const struct config *config, const char *hostname, struct error *err)
 {
@@ -214,9 +238,7 @@ static int open_server(struct manager *m, sd_event *loop, const struct paths *pa
 			(struct server_socket){.path = "/run/libvirt/libvirt-sock-ro", .read_only = true};
 	}
 	settings.n_sockets = n;
-	settings.network.address = config->listen_addr;
-	if (config->listen_tcp)
-		settings.network.tcp_port = config->tcp_port;
+	fill_network(config, &settings.network);
 	return server_open(loop, m->registry, &settings, &m->server, err);
 }
 

@@ -45,6 +45,22 @@ static void test_good(void)
 	config_fini(&c);
 }
 
+static void test_list(void)
+{
+	struct error err = ERROR_INIT;
+	struct config c;
+
+	ok(read_text("tls_allowed_dn_list = [ \"O=x\" ]\n"
+		     "tls_allowed_dn_list = [\"CN=a]#,O=b\", \"CN=c*\"] # two\n",
+		   &c, &err) == 0,
+		"a list is read");
+	is_str(err.message, "", "without an error");
+	is_int(c.tls_allowed_dn_list.n, 2, "the last one counts");
+	is_str(c.tls_allowed_dn_list.items[0], "CN=a]#,O=b", "its strings may hold anything");
+	is_str(c.tls_allowed_dn_list.items[1], "CN=c*", "all of them are there");
+	config_fini(&c);
+}
+
 static void test_bad(void)
 {
 	static const struct {
@@ -65,6 +81,13 @@ static void test_bad(void)
 		{"drop_in = 1 1\n", "text behind the value of 'drop_in'"},
 		{"drop_in = 2\n", "expected 0 or 1"},
 		{"host_uuid = \"1-2\"\n", "expected a UUID"},
+		{"tls_allowed_dn_list = \"CN=a\"\n", "expected [\"string\", ...] on one line"},
+		{"tls_allowed_dn_list = [\"CN=a\"\n", "expected [\"string\", ...] on one line"},
+		{"tls_allowed_dn_list = [\"CN=a\",]\n", "expected [\"string\", ...] on one line"},
+		{"tls_allowed_dn_list = [CN=a]\n", "expected [\"string\", ...] on one line"},
+		{"tls_allowed_dn_list = [\"CN=a\" \"CN=b\"]\n", "expected [\"string\", ...] on one line"},
+		{"tls_allowed_dn_list = []\n", "expected [\"string\", ...] on one line"},
+		{"tls_allowed_dn_list = [\"CN=a\"] x\n", "text behind the value of 'tls_allowed_dn_list'"},
 		{"tcp_port = 16509\n", "expected a \"string\" in quotes"},
 		{"tcp_port = \"0\"\n", "expected a number from 1 to 65535, in quotes"},
 		{"tcp_port = \"libvirt\"\n", "expected a number from 1 to 65535, in quotes"},
@@ -106,6 +129,7 @@ static void test_between(void)
 int main(void)
 {
 	test_good();
+	test_list();
 	test_between();
 	test_bad();
 	return done_testing();

@@ -12,6 +12,7 @@
 #include "list.h"
 #include "peer-link.h"
 #include "peer.h"
+#include "tls.h"
 
 enum peer_state { PEER_LINKING, PEER_AUTH, PEER_KEEPALIVE, PEER_OPENING, PEER_OPEN, PEER_BROKEN };
 
@@ -22,7 +23,8 @@ struct peer {
 	void *userdata;
 	enum peer_state state;
 	struct peer_link *link;
-	struct connection *connection; /* NULL before it stands */
+	struct tls_handshake *handshake; /* NULL without TLS */
+	struct connection *connection;	 /* NULL before it stands */
 	struct list requests, streams;
 	unsigned next_serial;
 	sd_event_source *timer;	 /* time to open, then keepalive */
@@ -45,6 +47,9 @@ void peer_break(struct peer *p, const struct error *why);
 
 /* The error in a reply; always -1. A number that is none of ours is ERROR_OPERATION_FAILED. */
 int peer_error_decode(const void *payload, size_t len, struct error *err);
+
+/* The certificates for it. */
+int peer_tls_open(const struct peer_uri *uri, struct tls_context **ret, struct error *err);
 
 /* peer-stream.c */
 void peer_stream_frame(struct peer *p, const struct rpc_header *header, const uint8_t *payload, size_t len);

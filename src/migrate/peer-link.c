@@ -251,11 +251,11 @@ int peer_link_start(sd_event *loop, const struct peer_uri *uri, peer_linked_fn d
 		r = start_unix(l, err);
 		break;
 	case PEER_TCP:
+	case PEER_TLS:
 		r = start_tcp(l, err);
 		break;
-	case PEER_TLS:
 	case PEER_SSH:
-		error_set(err, ERROR_UNSUPPORTED, "connections between daemons by TLS or ssh");
+		error_set(err, ERROR_UNSUPPORTED, "connections between daemons by ssh");
 		break;
 	}
 	if (r < 0) {

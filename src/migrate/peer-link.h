@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The byte stream to another daemon, until it stands: a UNIX socket or TCP. Names are looked up in a child; nothing blocks. */
+/* The byte stream to another daemon, until it stands: a UNIX socket or TCP (also below TLS). Names are looked up in a child; nothing blocks. */
 #pragma once
 
 #include <systemd/sd-event.h>

@@ -37,6 +37,7 @@ static void free_peer(struct peer *p)
 	sd_event_source_disable_unref(p->timer);
 	sd_event_source_disable_unref(p->broken);
 	connection_close(p->connection);
+	tls_handshake_free(p->handshake);
 	peer_link_free(p->link);
 	peer_uri_fini(&p->uri);
 	free(p);
@@ -333,6 +334,35 @@ static void on_closed(struct connection *c, const struct error *why, void *userd
 
 static const struct connection_ops connection_ops = {on_frame, on_drained, on_closed};
 
+static void on_shaken(struct transport *t, const char *dn, const struct error *err, void *userdata)
+{
+	struct peer *p = userdata;
+	struct error failed = ERROR_INIT;
+
+	if (err)
+		peer_break(p, err);
+	else if (p->state == PEER_BROKEN)
+		t->ops->free(t);
+	else if (connection_open_over(p->loop, t, &connection_ops, p, &p->connection, &failed) < 0)
+		peer_break(p, &failed);
+	else
+		list_auth(p);
+}
+
+static int shake_hands(struct peer *p, int fd, struct error *err)
+{
+	struct tls_context *context;
+	int r;
+
+	if (peer_tls_open(&p->uri, &context, err) < 0) {
+		close(fd);
+		return -1;
+	}
+	r = tls_handshake_start(p->loop, context, fd, p->uri.host, on_shaken, p, &p->handshake, err);
+	tls_context_close(context);
+	return r;
+}
+
 static void on_linked(int fd, const struct error *err, void *userdata)
 {
 	struct peer *p = userdata;
@@ -342,7 +372,10 @@ static void on_linked(int fd, const struct error *err, void *userdata)
 		peer_break(p, err);
 	else if (p->state == PEER_BROKEN)
 		close(fd);
-	else if (connection_open(p->loop, fd, &connection_ops, p, &p->connection, &failed) < 0)
+	else if (p->uri.transport == PEER_TLS) {
+		if (shake_hands(p, fd, &failed) < 0)
+			peer_break(p, &failed);
+	} else if (connection_open(p->loop, fd, &connection_ops, p, &p->connection, &failed) < 0)
 		peer_break(p, &failed);
 	else
 		list_auth(p);

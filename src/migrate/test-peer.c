@@ -3,11 +3,15 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "alloc.h"
 #include "clock.h"
@@ -22,6 +26,8 @@ struct fake {
 	int fd;
 	sd_event_source *io;
 	struct connection *c;
+	struct tls_context *tls; /* NULL: none */
+	struct tls_handshake *handshake;
 	char path[108];
 	/* how it is to behave */
 	int auth, keepalive;
@@ -149,12 +155,23 @@ static void fake_closed(struct connection *c, const struct error *why, void *use
 
 static const struct connection_ops fake_ops = {fake_frame, fake_drained, fake_closed};
 
+static void on_shaken(struct transport *t, const char *dn, const struct error *err, void *userdata)
+{
+	struct fake *f = userdata;
+
+	if (t)
+		connection_open_over(f->loop, t, &fake_ops, f, &f->c, NULL);
+	tls_handshake_free(TAKE_PTR(f->handshake));
+}
+
 static int on_accept(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 {
 	struct fake *f = userdata;
 	int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 
-	if (client >= 0 && connection_open(f->loop, client, &fake_ops, f, &f->c, NULL) == 0 && f->deaf)
+	if (client >= 0 && f->tls)
+		tls_handshake_start(f->loop, f->tls, client, NULL, on_shaken, f, &f->handshake, NULL);
+	else if (client >= 0 && connection_open(f->loop, client, &fake_ops, f, &f->c, NULL) == 0 && f->deaf)
 		connection_hold(f->c, true);
 	return 0;
 }
@@ -187,6 +204,8 @@ static void fake_fini(struct fake *f)
 {
 	sd_event_source_disable_unref(f->io);
 	connection_close(f->c);
+	tls_handshake_free(f->handshake);
+	tls_context_close(f->tls);
 	close_p(&f->fd);
 	sd_event_unref(f->loop);
 	unlink(f->path);
@@ -550,6 +569,133 @@ static void test_stream(void)
 	fake_fini(&f);
 }
 
+/* A certificate that signs itself and is everybody's, for 127.0.0.1: as authority, of a client and of a server. */
+static void write_certificate(const char *directory)
+{
+	static const unsigned char serial = 1, address[] = {127, 0, 0, 1};
+	static const char *const names[] = {"cacert.pem", "clientcert.pem", "clientkey.pem"};
+	gnutls_x509_privkey_t key;
+	gnutls_x509_crt_t cert;
+	gnutls_datum_t pem[2];
+
+	gnutls_x509_privkey_init(&key);
+	gnutls_x509_crt_init(&cert);
+	gnutls_x509_privkey_generate(
+		key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
+	gnutls_x509_crt_set_version(cert, 3);
+	gnutls_x509_crt_set_key(cert, key);
+	gnutls_x509_crt_set_dn(cert, "CN=all", NULL);
+	gnutls_x509_crt_set_serial(cert, &serial, 1);
+	gnutls_x509_crt_set_activation_time(cert, time(NULL) - 3600);
+	gnutls_x509_crt_set_expiration_time(cert, time(NULL) + 3600);
+	gnutls_x509_crt_set_basic_constraints(cert, 1, -1);
+	gnutls_x509_crt_set_subject_alt_name(cert, GNUTLS_SAN_IPADDRESS, address, sizeof(address), 0);
+	if (gnutls_x509_crt_sign2(cert, cert, key, GNUTLS_DIG_SHA256, 0) < 0 ||
+		gnutls_x509_crt_export2(cert, GNUTLS_X509_FMT_PEM, &pem[0]) < 0 ||
+		gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &pem[1]) < 0)
+		abort();
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", directory, names[i]);
+		_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+		if (write(fd, pem[i / 2].data, pem[i / 2].size) != (ssize_t)pem[i / 2].size)
+			abort();
+	}
+	gnutls_free(pem[0].data);
+	gnutls_free(pem[1].data);
+	gnutls_x509_crt_deinit(cert);
+	gnutls_x509_privkey_deinit(key);
+}
+
+static void remove_certificate(const char *directory)
+{
+	static const char *const names[] = {"cacert.pem", "clientcert.pem", "clientkey.pem"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", directory, names[i]);
+
+		unlink(path);
+	}
+	rmdir(directory);
+}
+
+static void fake_init_tls(struct fake *f, const char *directory)
+{
+	_cleanup_free_ char *cert = xasprintf("%s/clientcert.pem", directory);
+	_cleanup_free_ char *key = xasprintf("%s/clientkey.pem", directory);
+	struct error err = ERROR_INIT;
+
+	fake_init(f, AF_INET);
+	if (tls_context_open(
+		    &(struct tls_settings){
+			    .is_server = true, .ca_file = cert, .cert_file = cert, .key_file = key},
+		    &f->tls, &err) < 0)
+		printf("# %s\n", err.message);
+}
+
+static void tls_uri(char uri[200], const struct fake *f, const char *host, const char *directory)
+{
+	snprintf(uri, 200, "qemu+tls://%s:%u/system?pkipath=%s", host, fake_port(f), directory);
+}
+
+static void test_tls(void)
+{
+	char directory[] = "/tmp/godwit-test-peer-XXXXXX", other[] = "/tmp/godwit-test-peer-XXXXXX", uri[200];
+	static const char data[50000];
+	size_t sent = 0;
+	struct owner o;
+	struct fake f;
+	ssize_t n;
+	int fd;
+
+	if (!mkdtemp(directory) || !mkdtemp(other))
+		abort();
+	write_certificate(directory);
+	write_certificate(other);
+
+	fake_init_tls(&f, directory);
+	o = (struct owner){.fake = &f};
+	tls_uri(uri, &f, "127.0.0.1", directory);
+	ok(peer_open(f.loop, uri, &ops, &o, &o.peer, &o.err) == 0 && RUN_UNTIL(f.loop, o.opened),
+		"TLS is opened");
+	fd = begin_stream(&o, &f);
+	while (sent < 3 << 20) {
+		n = write(fd, data, sizeof(data));
+		sent += n > 0 ? (size_t)n : 0;
+		sd_event_run(f.loop, 0);
+	}
+	close(fd);
+	ok(RUN_UNTIL(f.loop, f.stream_ended) && f.stream_bytes == sent,
+		"a stream of many records goes through");
+	connection_close(TAKE_PTR(f.c));
+	ok(RUN_UNTIL(f.loop, o.closed == 1), "its end is seen");
+	fake_fini(&f);
+
+	fake_init_tls(&f, directory);
+	o = (struct owner){.fake = &f};
+	tls_uri(uri, &f, "localhost", directory);
+	ok(peer_open(f.loop, uri, &ops, &o, &o.peer, &o.err) == 0 && RUN_UNTIL(f.loop, o.closed) &&
+			o.err.code == ERROR_AUTH && strstr(o.err.message, "does not match"),
+		"a certificate for another name is not accepted");
+	fake_fini(&f);
+
+	fake_init_tls(&f, directory);
+	o = (struct owner){.fake = &f};
+	tls_uri(uri, &f, "127.0.0.1", other);
+	ok(peer_open(f.loop, uri, &ops, &o, &o.peer, &o.err) == 0 && RUN_UNTIL(f.loop, o.closed) &&
+			o.err.code == ERROR_AUTH,
+		"nor one of an authority that is not ours");
+	o = (struct owner){.fake = &f};
+	tls_uri(uri, &f, "127.0.0.1", other);
+	snprintf(uri + strlen(uri), sizeof(uri) - strlen(uri), "&no_verify=1");
+	ok(peer_open(f.loop, uri, &ops, &o, &o.peer, &o.err) == 0 && RUN_UNTIL(f.loop, o.closed) &&
+			strstr(o.err.message, "it says"),
+		"and when the server does not accept ours, its word is told");
+	fake_fini(&f);
+	remove_certificate(directory);
+	remove_certificate(other);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -558,5 +704,6 @@ int main(void)
 	test_calls();
 	test_keepalive();
 	test_stream();
+	test_tls();
 	return done_testing();
 }

@@ -6,8 +6,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "alloc.h"
 #include "log.h"
-#include "server-internal.h"
+#include "session.h"
 
 /* 1, or 0 with errno when this host cannot have such an address, -1 with err. */
 static int listen_at(struct server *server, const struct addrinfo *where, enum client_way way,
@@ -58,10 +59,77 @@ static int listen_on_port(
 
 int network_listen(struct server *server, const struct server_network *n, struct error *err)
 {
-	if (!n->tcp_port)
+	if (n->tcp_port) {
+		if (listen_on_port(server, n->address, n->tcp_port, CLIENT_TCP, err) < 0)
+			return -1;
+		log_warning(
+			"TCP port %s: unencrypted, and whoever can connect may do everything", n->tcp_port);
+	}
+	if (!n->tls_port)
 		return 0;
-	if (listen_on_port(server, n->address, n->tcp_port, CLIENT_TCP, err) < 0)
+	if (tls_context_open(&n->tls, &server->tls, err) < 0 ||
+		listen_on_port(server, n->address, n->tls_port, CLIENT_TLS, err) < 0)
 		return -1;
-	log_warning("TCP port %s: unencrypted, and whoever can connect may do everything", n->tcp_port);
+	if (n->tls.no_verify)
+		log_warning(
+			"TLS port %s: no certificate is asked for, and whoever can connect may do everything",
+			n->tls_port);
 	return 0;
+}
+
+/* ---- handshakes ---- */
+
+struct arrival {
+	struct list link; /* in server->arrivals */
+	struct server *server;
+	struct tls_handshake *handshake;
+	struct client_origin origin;
+};
+
+static void free_arrival(struct arrival *a)
+{
+	list_remove(&a->link);
+	a->server->n_arrivals--;
+	tls_handshake_free(a->handshake);
+	free(a);
+}
+
+static void on_shaken(struct transport *t, const char *dn, const struct error *why, void *userdata)
+{
+	struct arrival *a = userdata;
+	struct error err = ERROR_INIT;
+	size_t len = strlen(a->origin.name);
+
+	if (why) {
+		log_warning("client (%s) turned away: %s", a->origin.name, why->message);
+		free_arrival(a);
+		return;
+	}
+	if (dn)
+		snprintf(a->origin.name + len, sizeof(a->origin.name) - len, ", %s", dn);
+	if (session_open(a->server, -1, t, &a->origin, &err) < 0)
+		log_info("client (%s) turned away: %s", a->origin.name, err.message);
+	free_arrival(a);
+}
+
+int network_welcome(struct server *server, int fd, const struct client_origin *o, struct error *err)
+{
+	struct arrival *a = NEW(struct arrival);
+
+	a->server = server;
+	a->origin = *o;
+	if (tls_handshake_start(server->loop, server->tls, fd, NULL, on_shaken, a, &a->handshake, err) < 0) {
+		free(a);
+		return -1;
+	}
+	list_add_tail(&server->arrivals, &a->link);
+	server->n_arrivals++;
+	return 0;
+}
+
+void network_close(struct server *server)
+{
+	while (!list_empty(&server->arrivals))
+		free_arrival(container_of(server->arrivals.next, struct arrival, link));
+	tls_context_close(TAKE_PTR(server->tls));
 }

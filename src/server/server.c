@@ -39,7 +39,7 @@ static void pause_accepting(struct server *server, int errnum)
 /* Read-only clients may be anybody: half of the places stay for those who administer. */
 static bool is_full(struct server *server, bool read_only)
 {
-	bool full = server->n_sessions >= server->settings.max_clients ||
+	bool full = server->n_sessions + server->n_arrivals >= server->settings.max_clients ||
 		    (read_only && server->n_read_only >= (server->settings.max_clients + 1) / 2);
 
 	if (full && !server->full_logged)
@@ -56,7 +56,9 @@ static int add_client(struct server *server, int fd, struct client_origin *origi
 		error_set(err, ERROR_OPERATION_FAILED, "too many clients");
 		goto fail;
 	}
-	return session_open(server, fd, origin, err);
+	if (origin->way == CLIENT_TLS)
+		return network_welcome(server, fd, origin, err);
+	return session_open(server, fd, NULL, origin, err);
 fail:
 	close(fd);
 	return -1;
@@ -240,6 +242,7 @@ int server_open(sd_event *loop, struct registry *registry, const struct server_s
 	server->loop = loop;
 	server->registry = registry;
 	list_init(&server->sessions);
+	list_init(&server->arrivals);
 	copy_settings(server, settings);
 	r = sd_event_add_defer(loop, &server->reaper, reap, server);
 	if (r >= 0)
@@ -279,6 +282,7 @@ void server_close(struct server *server)
 	VEC_FOREACH (l, &server->listeners)
 		free_listener(l);
 	VEC_FREE(&server->listeners);
+	network_close(server);
 	LIST_FOREACH_SAFE (s, next, &server->sessions, link)
 		session_close(s);
 	sd_event_source_disable_unref(server->reaper);

@@ -3,7 +3,8 @@
  * The side of the daemon that clients see: sockets, who may use them, and libvirt's protocol on them.
  *
  * Who may connect: to a read-write socket root, the daemon's own user, and members of `group`; to a read-only one
- * everybody that the file's mode lets in. Calls that change anything are refused on a read-only socket. By TCP, if that is asked for, everybody: nobody there says who he is.
+ * everybody that the file's mode lets in. Calls that change anything are refused on a read-only socket. By TCP, if that is asked for,
+ * everybody: nobody there says who he is. By TLS whoever has a certificate that tls_settings accept.
  */
 #pragma once
 
@@ -11,6 +12,7 @@
 #include <systemd/sd-event.h>
 
 #include "registry.h"
+#include "tls.h"
 
 struct server;
 
@@ -23,6 +25,8 @@ struct server_socket {
 struct server_network {
 	const char *address;  /* of this host, or a name of it; NULL: every address */
 	const char *tcp_port; /* NULL: no TCP */
+	const char *tls_port; /* NULL: no TLS */
+	struct tls_settings tls;
 };
 
 struct server_settings {

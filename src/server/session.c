@@ -328,7 +328,8 @@ void session_set_closed(struct session *s)
 	release_opened(s);
 }
 
-int session_open(struct server *server, int fd, const struct client_origin *origin, struct error *err)
+int session_open(struct server *server, int fd, struct transport *t, const struct client_origin *origin,
+	struct error *err)
 {
 	struct session *s = NEW(struct session);
 	int r;
@@ -339,7 +340,9 @@ int session_open(struct server *server, int fd, const struct client_origin *orig
 	list_init(&s->link);
 	list_init(&s->calls);
 	list_init(&s->streams);
-	if (connection_open(server->loop, fd, &session_ops, s, &s->connection, err) < 0) {
+	r = t ? connection_open_over(server->loop, t, &session_ops, s, &s->connection, err)
+	      : connection_open(server->loop, fd, &session_ops, s, &s->connection, err);
+	if (r < 0) {
 		free(s);
 		return -1;
 	}

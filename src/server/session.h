@@ -56,8 +56,9 @@ struct session {
 	bool keepalive;
 };
 
-/* `fd` is owned from here on, also on failure. */
-int session_open(struct server *server, int fd, const struct client_origin *origin, struct error *err);
+/* `t` NULL: over `fd` as it is. Whichever it is is owned from here on, also on failure. */
+int session_open(struct server *server, int fd, struct transport *t, const struct client_origin *origin,
+	struct error *err);
 void session_close(struct session *s);
 /* Close it soon, from the loop; for use inside handlers. */
 void session_doom(struct session *s, const char *why);

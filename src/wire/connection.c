@@ -17,7 +17,8 @@
 struct connection {
 	sd_event_source *io;
 	sd_event_source *wake; /* delivers what was buffered while held, and errors found while sending */
-	int fd;
+	struct transport *transport; /* &plain, or owned */
+	struct transport plain;
 	const struct connection_ops *ops;
 	void *userdata;
 	struct buf in;
@@ -28,16 +29,54 @@ struct connection {
 	bool held, was_high;
 	bool closing; /* connection_close was called */
 	bool reported;
-	int send_errno;
+	struct error send_error;
 	unsigned busy; /* callbacks on the stack: freeing waits for them */
 };
+
+/* ---- a socket as it is ---- */
+
+static ssize_t plain_receive(struct transport *t, void *data, size_t len, struct error *err)
+{
+	ssize_t n = recv(t->fd, data, len, MSG_DONTWAIT);
+
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN || errno == EINTR ? TRANSPORT_AGAIN : error_errno(err, errno, "receive");
+}
+
+static ssize_t plain_send(struct transport *t, const void *data, size_t len, struct error *err)
+{
+	ssize_t n;
+
+	do
+		n = send(t->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN ? TRANSPORT_AGAIN : error_errno(err, errno, "send");
+}
+
+static void plain_free(struct transport *t)
+{
+	close(t->fd);
+}
+
+static const struct transport_ops plain_ops = {plain_receive, plain_send, plain_free};
+
+static void close_transport(struct connection *c)
+{
+	if (c->transport)
+		c->transport->ops->free(c->transport);
+	c->transport = NULL;
+}
+
+/* ---- the connection ---- */
 
 static void free_connection(struct connection *c)
 {
 	sd_event_source_disable_unref(c->io);
 	sd_event_source_disable_unref(c->wake);
-	if (c->fd >= 0)
-		close(c->fd);
+	close_transport(c);
 	buf_fini(&c->in);
 	buf_fini(&c->out);
 	free(c);
@@ -128,11 +167,10 @@ static void receive(struct connection *c)
 	uint8_t data[READ_SIZE];
 	ssize_t n, used;
 
-	n = recv(c->fd, data, sizeof(data), MSG_DONTWAIT);
+	n = c->transport->ops->receive(c->transport, data, sizeof(data), &err);
+	if (n == TRANSPORT_AGAIN)
+		return;
 	if (n < 0) {
-		if (errno == EAGAIN || errno == EINTR)
-			return;
-		error_errno(&err, errno, "receive");
 		report_closed(c, &err);
 		return;
 	}
@@ -157,14 +195,11 @@ static void transmit(struct connection *c)
 	ssize_t n;
 
 	while (c->out.len > c->sent) {
-		n = send(c->fd, c->out.data + c->sent, c->out.len - c->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = c->transport->ops->send(
+			c->transport, c->out.data + c->sent, c->out.len - c->sent, &c->send_error);
 		if (n < 0) {
-			if (errno == EINTR)
-				continue;
-			if (errno != EAGAIN) {
-				c->send_errno = errno;
+			if (n != TRANSPORT_AGAIN)
 				sd_event_source_set_enabled(c->wake, SD_EVENT_ONESHOT);
-			}
 			break;
 		}
 		c->sent += (size_t)n;
@@ -206,26 +241,25 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 static int on_wake(sd_event_source *s, void *userdata)
 {
 	struct connection *c = userdata;
-	struct error err = ERROR_INIT;
 
 	enter(c);
-	if (c->send_errno != 0) {
-		error_errno(&err, c->send_errno, "send");
-		report_closed(c, &err);
-	} else if (!c->held && !c->reported) {
+	if (c->send_error.code != ERROR_NONE)
+		report_closed(c, &c->send_error);
+	else if (!c->held && !c->reported)
 		deliver_buffered(c);
-	}
 	leave(c);
 	return 0;
 }
 
-int connection_open(sd_event *loop, int fd, const struct connection_ops *ops, void *userdata,
-	struct connection **ret, struct error *err)
+/* `t` NULL: `fd` as it is. */
+static int open_over(sd_event *loop, struct transport *t, int fd, const struct connection_ops *ops,
+	void *userdata, struct connection **ret, struct error *err)
 {
 	struct connection *c = NEW(struct connection);
 	int r;
 
-	c->fd = fd;
+	c->plain = (struct transport){&plain_ops, fd};
+	c->transport = t ? t : &c->plain;
 	c->ops = ops;
 	c->userdata = userdata;
 	c->frame_max = RPC_FRAME_MAX;
@@ -249,6 +283,18 @@ fail:
 	return -1;
 }
 
+int connection_open(sd_event *loop, int fd, const struct connection_ops *ops, void *userdata,
+	struct connection **ret, struct error *err)
+{
+	return open_over(loop, NULL, fd, ops, userdata, ret, err);
+}
+
+int connection_open_over(sd_event *loop, struct transport *t, const struct connection_ops *ops,
+	void *userdata, struct connection **ret, struct error *err)
+{
+	return open_over(loop, t, t->fd, ops, userdata, ret, err);
+}
+
 void connection_close(struct connection *c)
 {
 	if (!c || c->closing)
@@ -261,7 +307,7 @@ void connection_close(struct connection *c)
 	/* the callbacks on the stack still use the memory; the peer must learn of it now */
 	c->io = sd_event_source_disable_unref(c->io);
 	c->wake = sd_event_source_disable_unref(c->wake);
-	close(take_fd(&c->fd));
+	close_transport(c);
 }
 
 void connection_set_frame_max(struct connection *c, size_t max)

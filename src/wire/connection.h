@@ -10,6 +10,7 @@
 #include <systemd/sd-event.h>
 
 #include "frame.h"
+#include "transport.h"
 
 struct connection;
 
@@ -29,6 +30,9 @@ struct connection_ops {
 /* `fd` is owned from here on, also on failure. `ops` must outlive the connection. */
 int connection_open(sd_event *loop, int fd, const struct connection_ops *ops, void *userdata,
 	struct connection **ret, struct error *err);
+/* The same over a transport, which is owned in the same way. */
+int connection_open_over(sd_event *loop, struct transport *t, const struct connection_ops *ops,
+	void *userdata, struct connection **ret, struct error *err);
 /* Safe inside any callback; none is called afterwards. What was queued and not sent is lost. Accepts NULL. */
 void connection_close(struct connection *c);
 
