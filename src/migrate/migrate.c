@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is not there yet, and is refused: the way from daemon to daemon, and post-copy on demand. */
+/* What is not there yet, and is refused: post-copy on demand. */
 #include "migrate.h"
-
-int migrate_to_peer(struct vm *vm, const char *uri, const struct migrate_options *o, migrate_done_fn done,
-	void *userdata, struct error *err)
-{
-	return error_set(err, ERROR_UNSUPPORTED, "migration from daemon to daemon is not there yet");
-}
 
 int migrate_start_postcopy(struct vm *vm, vm_done_fn done, void *userdata, struct error *err)
 {

@@ -80,6 +80,11 @@ void peer_break(struct peer *p, const struct error *why)
 	sd_event_source_set_enabled(p->broken, SD_EVENT_ONESHOT);
 }
 
+bool peer_is_broken(const struct peer *p)
+{
+	return p->state == PEER_BROKEN;
+}
+
 /* Takes the request off the list. */
 static void answer(struct peer *p, struct request *request, const void *ret, const struct error *err)
 {

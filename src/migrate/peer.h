@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
@@ -39,6 +40,8 @@ struct peer_call {
 /* ERROR_INVALID_ARGUMENT: not such a URI. Keepalive as libvirt's: every 5 s, 5 unanswered end it. */
 int peer_open(sd_event *loop, const char *uri, const struct peer_ops *ops, void *userdata, struct peer **ret,
 	struct error *err);
+/* It has failed or ended, which `closed` tells later. */
+bool peer_is_broken(const struct peer *p);
 /* From any callback; none is called afterwards. Accepts NULL. */
 void peer_close(struct peer *p);
 
