@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "alloc.h"
 #include "buf.h"
 #include "clock.h"
+#include "peer-ssh.h"
 #include "process.h"
 
 /* For one address while there are others. */
@@ -21,6 +23,8 @@
 /* A listener whose queue is full answers a UNIX socket with EAGAIN, and there is no event for when it no longer is. */
 #define FULL_PAUSE_USEC (20 * USEC_PER_MSEC)
 #define ADDRESSES_MAX	16
+/* Of what ssh says, the end. */
+#define WORDS_MAX 512
 
 struct address {
 	socklen_t len;
@@ -39,6 +43,8 @@ struct peer_link {
 	sd_event_source *io;
 	sd_event_source *timer; /* the next attempt */
 	int fd;
+	struct process *ssh;
+	int words_fd; /* what it says: a memory file, of which only the last line matters */
 };
 
 static void try_next(struct peer_link *l, int why);
@@ -239,13 +245,79 @@ static int start_unix(struct peer_link *l, struct error *err)
 	return r < 0 ? error_errno(err, -r, "connect") : 0;
 }
 
+/* ---- ssh ---- */
+
+static void on_ssh_ended(struct process *p, int status, void *userdata)
+{
+	struct peer_link *l = userdata;
+
+	/* the connection ends by itself */
+	l->ssh = NULL;
+	process_free(p);
+}
+
+static int on_start_ssh(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct peer_link *l = userdata;
+	int fd = take_fd(&l->fd);
+
+	stop_attempt(l);
+	l->done(fd, NULL, l->userdata);
+	return 0;
+}
+
+static int start_ssh(struct peer_link *l, struct error *err)
+{
+	_cleanup_(strv_fini) struct strv argv = {0};
+	_cleanup_close_ int theirs = -1;
+	int fds[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		return error_errno(err, errno, "start ssh");
+	l->fd = fds[0];
+	theirs = fds[1];
+	l->words_fd = memfd_create("ssh", MFD_CLOEXEC);
+	peer_ssh_command(l->uri, &argv);
+	if (process_start(l->loop,
+		    &(struct process_options){.argv = &argv,
+			    .stdin_fd = theirs,
+			    .stdout_fd = theirs,
+			    .stderr_fd = l->words_fd,
+			    .new_session = true,
+			    .dies_with_daemon = true},
+		    on_ssh_ended, l, &l->ssh, err) < 0)
+		return -1;
+	r = sd_event_add_time_relative(l->loop, &l->timer, CLOCK_MONOTONIC, 0, 0, on_start_ssh, l);
+	return r < 0 ? error_errno(err, -r, "start ssh") : 0;
+}
+
+void peer_link_explain(const struct peer_link *l, struct error *err)
+{
+	char text[WORDS_MAX + 1], *line;
+	ssize_t n;
+	off_t size;
+
+	if (l->words_fd < 0)
+		return;
+	size = lseek(l->words_fd, 0, SEEK_END);
+	n = pread(l->words_fd, text, WORDS_MAX, size > WORDS_MAX ? size - WORDS_MAX : 0);
+	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+		n--;
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	line = strrchr(text, '\n');
+	error_set(err, ERROR_OPERATION_FAILED, "ssh: %s", line ? line + 1 : text);
+}
+
 int peer_link_start(sd_event *loop, const struct peer_uri *uri, peer_linked_fn done, void *userdata,
 	struct peer_link **ret, struct error *err)
 {
 	struct peer_link *l = NEW(struct peer_link);
 	int r = -1;
 
-	*l = (struct peer_link){.loop = loop, .uri = uri, .done = done, .userdata = userdata, .fd = -1};
+	*l = (struct peer_link){
+		.loop = loop, .uri = uri, .done = done, .userdata = userdata, .fd = -1, .words_fd = -1};
 	switch (uri->transport) {
 	case PEER_UNIX:
 		r = start_unix(l, err);
@@ -255,7 +327,7 @@ int peer_link_start(sd_event *loop, const struct peer_uri *uri, peer_linked_fn d
 		r = start_tcp(l, err);
 		break;
 	case PEER_SSH:
-		error_set(err, ERROR_UNSUPPORTED, "connections between daemons by ssh");
+		r = start_ssh(l, err);
 		break;
 	}
 	if (r < 0) {
@@ -274,5 +346,9 @@ void peer_link_free(struct peer_link *l)
 	if (l->lookup)
 		process_kill(l->lookup, SIGKILL);
 	process_free(l->lookup);
+	if (l->ssh)
+		process_kill_group(l->ssh, SIGTERM);
+	process_free(l->ssh);
+	close_p(&l->words_fd);
 	free(l);
 }

@@ -330,11 +330,15 @@ static void on_drained(struct connection *c, void *userdata)
 
 static void on_closed(struct connection *c, const struct error *why, void *userdata)
 {
+	struct peer *p = userdata;
 	struct error gone = ERROR_INIT;
 
-	if (!why)
+	if (why)
+		gone = *why;
+	else
 		error_set(&gone, ERROR_OPERATION_FAILED, "closed the connection");
-	peer_break(userdata, why ? why : &gone);
+	peer_link_explain(p->link, &gone);
+	peer_break(p, &gone);
 }
 
 static const struct connection_ops connection_ops = {on_frame, on_drained, on_closed};

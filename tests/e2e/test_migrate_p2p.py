@@ -96,7 +96,7 @@ class Peer(PeerTest):
 
     def test_itself(self):
         guest = self.running()
-        self.assertIn("is already active", self.refused(guest, "--live", uri=self.here.uri()))
+        self.assertRegex(self.refused(guest, "--live", uri=self.here.uri()), "is already active|to the same host")
         self.stays(guest)
 
 
@@ -125,6 +125,63 @@ class Network(PeerTest):
             self.stays(guest)
             self.p2p(guest, "--live", "--tunnelled", uri=f"{uri}{pki.client_directory('client')}")
             self.goes_on(self.there, guest)
+
+
+NC = """#!/usr/bin/env python3
+import os, select, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[-1])
+while True:
+    for ready in select.select([0, s], [], [])[0]:
+        data = os.read(0, 65536) if ready == 0 else s.recv(65536)
+        if not data:
+            sys.exit()
+        s.sendall(data) if ready == 0 else os.write(1, data)
+"""
+
+
+class Ssh(PeerTest):
+    """By an ssh that runs here what it should run there."""
+
+    def setUp(self):
+        super().setUp()
+        self.bin = self.root / "bin"
+        self.bin.mkdir()
+        self.program("nc", NC)
+        self.program("virt-ssh-helper", f'#!/bin/sh\necho "$@" >{self.root}/helped\nexec nc {self.there.daemon.socket}\n')
+        self.ssh = self.program("ssh", f'#!/bin/sh\necho "$@" >{self.root}/asked\nfor last; do :; done\n'
+                                f'PATH={self.bin}:$PATH exec sh -c "$last"\n')
+
+    def program(self, name, text):
+        path = self.bin / name
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+    def asked(self):
+        return (self.root / "asked").read_text()
+
+    def test_socket(self):
+        guest = self.running()
+        self.p2p(guest, "--live", "--tunnelled",
+                 uri=f"qemu+ssh://me@far:2222/system?socket={self.there.daemon.socket}&command={self.ssh}&keyfile=/k&no_verify=1")
+        self.assertRegex(self.asked(), "-T -e none -o BatchMode=yes -o StrictHostKeyChecking=no -p 2222 -l me -i /k -- far sh -c")
+        self.goes_on(self.there, guest)
+        harness.wait_for(lambda: not any(str(self.bin) in c for c in harness.processes_of(self.root).values()), "nothing of ssh is left")
+
+    def test_helper(self):
+        guest = self.running()
+        self.p2p(guest, "--live", uri=f"qemu+ssh://far/system?command={self.ssh}")
+        self.assertEqual((self.root / "helped").read_text(), "qemu:///system\n")
+        self.goes_on(self.there, guest)
+
+    def test_refused(self):
+        self.program("ssh", '#!/bin/sh\necho "me@far: Permission denied (publickey)." >&2\nexit 255\n')
+        guest = self.running()
+        self.assertIn("far: ssh: me@far: Permission denied (publickey).",
+                      self.refused(guest, "--live", uri=f"qemu+ssh://me@far/system?command={self.ssh}"))
+        self.assertIn("/nowhere/ssh", self.refused(guest, "--live", uri="qemu+ssh://far/system?command=/nowhere/ssh"))
+        self.stays(guest)
 
 
 # Procedures of libvirt's protocol.
