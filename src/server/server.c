@@ -259,11 +259,12 @@ int server_open(sd_event *loop, struct registry *registry, const struct server_s
 	if (host_open("/", &server->host, err) < 0 || find_group(server, settings->group, err) < 0 ||
 		take_inherited(server, err) < 0)
 		goto fail;
+	/* before the sockets of this host, which say that all is there */
+	if (network_listen(server, &settings->network, err) < 0)
+		goto fail;
 	for (size_t i = 0; i < settings->n_sockets; i++)
 		if (listen_on(server, &settings->sockets[i], err) < 0)
 			goto fail;
-	if (network_listen(server, &settings->network, err) < 0)
-		goto fail;
 	registry_set_event_handler(registry, event_broadcast, server);
 	*ret = server;
 	return 0;
