@@ -35,18 +35,20 @@ static int load_files(struct tls_context *c, const struct tls_settings *s, struc
 			return error_errno(err, errno, "read %s", files[i]);
 	}
 	if (s->ca_file) {
-		r = gnutls_certificate_set_x509_trust_file(c->credentials, s->ca_file, GNUTLS_X509_FMT_PEM);
+		r = gnutls_library.certificate_set_x509_trust_file(
+			c->credentials, s->ca_file, GNUTLS_X509_FMT_PEM);
 		if (r <= 0)
 			return tls_error(err, r, "%s", s->ca_file);
 	}
 	if (s->crl_file) {
-		r = gnutls_certificate_set_x509_crl_file(c->credentials, s->crl_file, GNUTLS_X509_FMT_PEM);
+		r = gnutls_library.certificate_set_x509_crl_file(
+			c->credentials, s->crl_file, GNUTLS_X509_FMT_PEM);
 		if (r < 0)
 			return tls_error(err, r, "%s", s->crl_file);
 	}
 	if (!s->cert_file)
 		return 0;
-	r = gnutls_certificate_set_x509_key_file(
+	r = gnutls_library.certificate_set_x509_key_file(
 		c->credentials, s->cert_file, s->key_file, GNUTLS_X509_FMT_PEM);
 	return r < 0 ? tls_error(err, r, "%s with %s", s->cert_file, s->key_file) : 0;
 }
@@ -62,14 +64,14 @@ static int check_own(const gnutls_x509_crt_t *certs, unsigned n_certs, const gnu
 	unsigned status = 0;
 	int r;
 
-	if (gnutls_x509_crt_get_activation_time(certs[0]) > now)
+	if (gnutls_library.x509_crt_get_activation_time(certs[0]) > now)
 		return error_set(err, ERROR_UNSUPPORTED_CONFIG, "%s: it is not valid yet", s->cert_file);
-	if (gnutls_x509_crt_get_expiration_time(certs[0]) < now)
+	if (gnutls_library.x509_crt_get_expiration_time(certs[0]) < now)
 		return error_set(err, ERROR_UNSUPPORTED_CONFIG, "%s: it has expired", s->cert_file);
-	if (gnutls_x509_crt_check_key_purpose(certs[0], purpose, 0) == 0)
+	if (gnutls_library.x509_crt_check_key_purpose(certs[0], purpose, 0) == 0)
 		return error_set(err, ERROR_UNSUPPORTED_CONFIG, "%s: it is not for a TLS %s", s->cert_file,
 			s->is_server ? "server" : "client");
-	r = gnutls_x509_crt_list_verify(certs, (int)n_certs, ca, (int)n_ca, NULL, 0, 0, &status);
+	r = gnutls_library.x509_crt_list_verify(certs, (int)n_certs, ca, (int)n_ca, NULL, 0, 0, &status);
 	if (r < 0)
 		return tls_error(err, r, "%s", s->cert_file);
 	if (status != 0)
@@ -91,10 +93,10 @@ static int check_sanity(const struct tls_settings *s, struct error *err)
 	if (read_pem(s->cert_file, &cert_text, &cert_pem, err) < 0 ||
 		read_pem(s->ca_file, &ca_text, &ca_pem, err) < 0)
 		return -1;
-	r = gnutls_x509_crt_list_import(certs, &n_certs, &cert_pem, GNUTLS_X509_FMT_PEM, 0);
+	r = gnutls_library.x509_crt_list_import(certs, &n_certs, &cert_pem, GNUTLS_X509_FMT_PEM, 0);
 	if (r < 0)
 		return tls_error(err, r, "%s", s->cert_file);
-	r = gnutls_x509_crt_list_import(ca, &n_ca, &ca_pem, GNUTLS_X509_FMT_PEM, 0);
+	r = gnutls_library.x509_crt_list_import(ca, &n_ca, &ca_pem, GNUTLS_X509_FMT_PEM, 0);
 	if (r < 0) {
 		n_ca = 0;
 		tls_error(err, r, "%s", s->ca_file);
@@ -102,15 +104,19 @@ static int check_sanity(const struct tls_settings *s, struct error *err)
 		r = check_own(certs, n_certs, ca, n_ca, s, err);
 	}
 	for (unsigned i = 0; i < n_certs; i++)
-		gnutls_x509_crt_deinit(certs[i]);
+		gnutls_library.x509_crt_deinit(certs[i]);
 	for (unsigned i = 0; i < n_ca; i++)
-		gnutls_x509_crt_deinit(ca[i]);
+		gnutls_library.x509_crt_deinit(ca[i]);
 	return r < 0 ? -1 : 0;
 }
 
 int tls_context_open(const struct tls_settings *s, struct tls_context **ret, struct error *err)
 {
-	struct tls_context *c = NEW(struct tls_context);
+	struct tls_context *c;
+
+	if (gnutls_library_load(err) < 0)
+		return -1;
+	c = NEW(struct tls_context);
 
 	c->is_server = s->is_server;
 	c->no_verify = s->no_verify;
@@ -118,7 +124,7 @@ int tls_context_open(const struct tls_settings *s, struct tls_context **ret, str
 	for (size_t i = 0; s->allowed_dns && i < s->allowed_dns->n; i++)
 		strv_add(&c->allowed, s->allowed_dns->items[i]);
 	c->refs = 1;
-	if (gnutls_certificate_allocate_credentials(&c->credentials) < 0) {
+	if (gnutls_library.certificate_allocate_credentials(&c->credentials) < 0) {
 		free(c);
 		return error_set(err, ERROR_INTERNAL, "set up TLS");
 	}
@@ -135,7 +141,7 @@ void tls_context_close(struct tls_context *c)
 {
 	if (!c || --c->refs > 0)
 		return;
-	gnutls_certificate_free_credentials(c->credentials);
+	gnutls_library.certificate_free_credentials(c->credentials);
 	strv_fini(&c->allowed);
 	free(c);
 }
@@ -149,7 +155,7 @@ int tls_error(struct error *err, int r, const char *fmt, ...)
 	buf_addv(&text, fmt, ap);
 	va_end(ap);
 	return error_set(err, ERROR_OPERATION_FAILED, "%s: %s", text.data,
-		r == 0 ? "there is no certificate in it" : gnutls_strerror(r));
+		r == 0 ? "there is no certificate in it" : gnutls_library.strerror(r));
 }
 
 /* ---- the other side's ---- */
@@ -157,19 +163,19 @@ int tls_error(struct error *err, int r, const char *fmt, ...)
 static char *find_dn(gnutls_session_t session)
 {
 	unsigned n = 0;
-	const gnutls_datum_t *list = gnutls_certificate_get_peers(session, &n);
+	const gnutls_datum_t *list = gnutls_library.certificate_get_peers(session, &n);
 	gnutls_x509_crt_t cert;
 	gnutls_datum_t dn = {0};
 	char *text = NULL;
 
-	if (!list || n == 0 || gnutls_x509_crt_init(&cert) < 0)
+	if (!list || n == 0 || gnutls_library.x509_crt_init(&cert) < 0)
 		return NULL;
-	if (gnutls_x509_crt_import(cert, &list[0], GNUTLS_X509_FMT_DER) >= 0 &&
-		gnutls_x509_crt_get_dn2(cert, &dn) >= 0) {
+	if (gnutls_library.x509_crt_import(cert, &list[0], GNUTLS_X509_FMT_DER) >= 0 &&
+		gnutls_library.x509_crt_get_dn2(cert, &dn) >= 0) {
 		text = xstrndup((const char *)dn.data, dn.size);
-		gnutls_free(dn.data);
+		(*gnutls_library.free)(dn.data);
 	}
-	gnutls_x509_crt_deinit(cert);
+	gnutls_library.x509_crt_deinit(cert);
 	return text;
 }
 
@@ -182,20 +188,20 @@ static int check_signature(gnutls_session_t session, bool is_server, const char 
 	};
 	gnutls_datum_t text = {0};
 	unsigned status = 0;
-	int r = gnutls_certificate_verify_peers(session, data, host ? 2 : 1, &status);
+	int r = gnutls_library.certificate_verify_peers(session, data, host ? 2 : 1, &status);
 
 	if (r == GNUTLS_E_NO_CERTIFICATE_FOUND)
 		return error_set(err, ERROR_AUTH, "it has no certificate");
 	if (r < 0)
-		return error_set(err, ERROR_AUTH, "its certificate: %s", gnutls_strerror(r));
+		return error_set(err, ERROR_AUTH, "its certificate: %s", gnutls_library.strerror(r));
 	if (status == 0)
 		return 0;
-	if (gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0) < 0)
+	if (gnutls_library.certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0) < 0)
 		return error_set(err, ERROR_AUTH, "its certificate is not valid");
 	/* "The certificate is NOT trusted. The certificate issuer is unknown. " */
 	error_set(err, ERROR_AUTH, "%.*s", (int)strcspn((const char *)text.data, "\n"),
 		(const char *)text.data);
-	gnutls_free(text.data);
+	(*gnutls_library.free)(text.data);
 	return -1;
 }
 

@@ -2,9 +2,7 @@
 /* What the files of TLS share. */
 #pragma once
 
-#include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
-
+#include "gnutls-library.h"
 #include "tls.h"
 
 struct tls_context {

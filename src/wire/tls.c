@@ -47,8 +47,8 @@ static int explain(gnutls_session_t session, ssize_t r, struct error *err)
 {
 	if (r == GNUTLS_E_FATAL_ALERT_RECEIVED)
 		return error_set(err, ERROR_OPERATION_FAILED, "TLS: it says \"%s\"",
-			gnutls_alert_get_name(gnutls_alert_get(session)));
-	return error_set(err, ERROR_OPERATION_FAILED, "TLS: %s", gnutls_strerror((int)r));
+			gnutls_library.alert_get_name(gnutls_library.alert_get(session)));
+	return error_set(err, ERROR_OPERATION_FAILED, "TLS: %s", gnutls_library.strerror((int)r));
 }
 
 static ssize_t tls_receive(struct transport *t, void *data, size_t len, struct error *err)
@@ -59,7 +59,7 @@ static ssize_t tls_receive(struct transport *t, void *data, size_t len, struct e
 
 	/* all of it: what GnuTLS has decrypted already wakes nobody */
 	while (got < len) {
-		r = gnutls_record_recv(st->session, (char *)data + got, len - got);
+		r = gnutls_library.record_recv(st->session, (char *)data + got, len - got);
 		if (r > 0) {
 			got += (size_t)r;
 			continue;
@@ -70,7 +70,7 @@ static ssize_t tls_receive(struct transport *t, void *data, size_t len, struct e
 			return TRANSPORT_AGAIN;
 		if (r == 0 || r == GNUTLS_E_PREMATURE_TERMINATION)
 			return 0;
-		if (gnutls_error_is_fatal((int)r))
+		if (gnutls_library.error_is_fatal((int)r))
 			return explain(st->session, r, err);
 	}
 	return (ssize_t)got;
@@ -79,8 +79,8 @@ static ssize_t tls_receive(struct transport *t, void *data, size_t len, struct e
 static ssize_t tls_send(struct transport *t, const void *data, size_t len, struct error *err)
 {
 	struct session_transport *st = container_of(t, struct session_transport, transport);
-	ssize_t r = st->pending ? gnutls_record_send(st->session, NULL, 0)
-				: gnutls_record_send(st->session, data, len);
+	ssize_t r = st->pending ? gnutls_library.record_send(st->session, NULL, 0)
+				: gnutls_library.record_send(st->session, data, len);
 
 	st->pending = is_again(r);
 	if (st->pending)
@@ -94,8 +94,8 @@ static void tls_free(struct transport *t)
 
 	if (st->session) {
 		if (st->up)
-			gnutls_bye(st->session, GNUTLS_SHUT_WR);
-		gnutls_deinit(st->session);
+			gnutls_library.bye(st->session, GNUTLS_SHUT_WR);
+		gnutls_library.deinit(st->session);
 	}
 	close(st->transport.fd);
 	tls_context_close(st->context);
@@ -110,21 +110,22 @@ static int open_session(struct session_transport *st, const char *host, struct e
 	unsigned char address[16];
 	int r;
 
-	r = gnutls_init(&st->session, role | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
+	r = gnutls_library.init(&st->session, role | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
 	if (r >= 0)
-		r = gnutls_set_default_priority(st->session);
+		r = gnutls_library.set_default_priority(st->session);
 	if (r >= 0)
-		r = gnutls_credentials_set(st->session, GNUTLS_CRD_CERTIFICATE, st->context->credentials);
+		r = gnutls_library.credentials_set(
+			st->session, GNUTLS_CRD_CERTIFICATE, st->context->credentials);
 	/* an address is no server name (RFC 6066, 3) */
 	if (r >= 0 && host && inet_pton(AF_INET, host, address) != 1 &&
 		inet_pton(AF_INET6, host, address) != 1)
-		r = gnutls_server_name_set(st->session, GNUTLS_NAME_DNS, host, strlen(host));
+		r = gnutls_library.server_name_set(st->session, GNUTLS_NAME_DNS, host, strlen(host));
 	if (r < 0)
 		return tls_error(err, r, "set up TLS");
 	/* asked for, not required: that there is none is said by us */
 	if (st->context->is_server)
-		gnutls_certificate_server_set_request(st->session, GNUTLS_CERT_REQUEST);
-	gnutls_transport_set_int(st->session, st->transport.fd);
+		gnutls_library.certificate_server_set_request(st->session, GNUTLS_CERT_REQUEST);
+	gnutls_library.transport_set_int2(st->session, st->transport.fd, st->transport.fd);
 	return 0;
 }
 
@@ -147,17 +148,17 @@ static void finish(struct tls_handshake *h, const struct error *err)
 static int shake(struct tls_handshake *h, struct error *err)
 {
 	gnutls_session_t session = h->st->session;
-	int r = gnutls_handshake(session);
+	int r = gnutls_library.handshake(session);
 
-	if (is_again(r) || (r < 0 && !gnutls_error_is_fatal(r)))
+	if (is_again(r) || (r < 0 && !gnutls_library.error_is_fatal(r)))
 		return TRANSPORT_AGAIN;
 	if (r < 0) {
 		explain(session, r, err);
-		gnutls_alert_send_appropriate(session, r);
+		gnutls_library.alert_send_appropriate(session, r);
 		return -1;
 	}
 	if (tls_context_judge(h->st->context, session, h->host, &h->dn, err) < 0) {
-		gnutls_alert_send(session, GNUTLS_AL_FATAL, GNUTLS_A_BAD_CERTIFICATE);
+		gnutls_library.alert_send(session, GNUTLS_AL_FATAL, GNUTLS_A_BAD_CERTIFICATE);
 		error_prefix(err, "TLS");
 		return -1;
 	}
@@ -193,7 +194,7 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 		r = confirm(h, &err);
 	if (r == TRANSPORT_AGAIN)
 		sd_event_source_set_io_events(
-			s, gnutls_record_get_direction(h->st->session) ? EPOLLOUT : EPOLLIN);
+			s, gnutls_library.record_get_direction(h->st->session) ? EPOLLOUT : EPOLLIN);
 	else
 		finish(h, r < 0 ? &err : NULL);
 	return 0;
