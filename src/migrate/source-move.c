@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The step "move" of a VM that leaves (source.c): its memory on the way, until QEMU stands before the switch-over. */
+#include "figures.h"
 #include "log.h"
 #include "monitor.h"
 #include "qemu-setup.h"
@@ -207,11 +208,8 @@ enum step_result source_unmove(struct job *job, void *context, struct error *err
 void source_fill_info(const struct operation *op, struct vm_job_info *info)
 {
 	const struct source_operation *s = (const struct source_operation *)op;
-	json *ram = json_get(s->progress, "ram");
 
-	info->memory_total = json_get_uint(ram, "total", 0);
-	info->memory_remaining = json_get_uint(ram, "remaining", 0);
-	info->memory_processed = json_get_uint(ram, "transferred", 0);
+	migration_figures(s->progress, info);
 	if (!s->copies)
 		return;
 	copies_get_progress(s->copies, &info->migration.disk_processed, &info->migration.disk_total);

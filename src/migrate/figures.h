@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What QEMU says of a migration (query-migrate), as a job's figures. */
+#pragma once
+
+#include "json.h"
+#include "vm.h"
+
+/* What is not in `answer` (may be NULL) stays as it is in `info`. */
+void migration_figures(json *answer, struct vm_job_info *info);
