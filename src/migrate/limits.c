@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Limits of migration. QEMU keeps them, except for the speed: the VM has that one even when it is off. */
+/* Limits of migration. QEMU keeps them, and the VM the speeds: one of them can be set while it is off. */
 #include "migrate.h"
 
 #include "vm-internal.h"
@@ -81,25 +81,29 @@ static int check_monitor(const struct vm *vm, struct error *err)
 	return 0;
 }
 
-bool migrate_get_kept_speed(const struct vm *vm, uint64_t *ret_mib)
+void migrate_apply_limits(const struct vm *vm, struct migrate_options *o)
 {
-	if (vm->has_migrate_speed)
-		*ret_mib = vm->migrate_speed_mib;
-	return vm->has_migrate_speed;
+	if (o->bandwidth_mib == 0)
+		o->bandwidth_mib = vm->migrate_speed_mib;
+	if (o->bandwidth_postcopy_mib == 0)
+		o->bandwidth_postcopy_mib = vm->migrate_postcopy_speed_mib;
 }
 
-static void keep_speed(struct vm *vm, uint64_t mib)
+/* A migration sets QEMU's speeds, so what was set before is needed again then. */
+static void keep(struct vm *vm, enum migrate_limit limit, uint64_t value)
 {
-	vm->has_migrate_speed = true;
-	vm->migrate_speed_mib = mib;
+	if (limit == MIGRATE_LIMIT_SPEED_MIB)
+		vm->migrate_speed_mib = value;
+	else if (limit == MIGRATE_LIMIT_POSTCOPY_SPEED_MIB)
+		vm->migrate_postcopy_speed_mib = value;
 }
 
 static void on_set(struct qmp *q, json *ret, const struct error *err, void *userdata)
 {
 	struct request *r = userdata;
 
-	if (!err && r->limit == MIGRATE_LIMIT_SPEED_MIB)
-		keep_speed(r->vm, r->value);
+	if (!err)
+		keep(r->vm, r->limit, r->value);
 	answer(r, 0, err);
 }
 
@@ -115,7 +119,7 @@ int migrate_set_limit(struct vm *vm, enum migrate_limit limit, uint64_t value, v
 	if (limit == MIGRATE_LIMIT_SPEED_MIB && vm->state == VM_OFF) {
 		r = request_new(vm, limit, userdata);
 		r->set = done;
-		keep_speed(vm, value);
+		keep(vm, limit, value);
 		return answer_later(r, 0, err);
 	}
 	if (check_monitor(vm, err) < 0)
@@ -146,12 +150,11 @@ static void on_parameters(struct qmp *q, json *ret, const struct error *err, voi
 int migrate_get_limit(
 	struct vm *vm, enum migrate_limit limit, migrate_limit_fn done, void *userdata, struct error *err)
 {
-	uint64_t speed = SPEED_UNLIMITED;
+	uint64_t speed = vm->migrate_speed_mib ? vm->migrate_speed_mib : SPEED_UNLIMITED;
 	struct request *r;
 
 	/* QEMU's own is whatever its last job needed */
 	if (limit == MIGRATE_LIMIT_SPEED_MIB) {
-		migrate_get_kept_speed(vm, &speed);
 		r = request_new(vm, limit, userdata);
 		r->get = done;
 		return answer_later(r, speed, err);

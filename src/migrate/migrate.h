@@ -78,8 +78,8 @@ enum migrate_limit {
 	MIGRATE_LIMIT_POSTCOPY_SPEED_MIB,
 	MIGRATE_LIMIT_XBZRLE_BYTES
 };
-/* The speed (MiB/s, 0: none) that was set for the VM, in force unless a migration is asked for with another. False: none was set. */
-bool migrate_get_kept_speed(const struct vm *vm, uint64_t *ret_mib);
+/* The speeds that were set for the VM, where `o` asks for no other. */
+void migrate_apply_limits(const struct vm *vm, struct migrate_options *o);
 typedef void (*migrate_limit_fn)(struct vm *vm, uint64_t value, const struct error *err, void *userdata);
 int migrate_set_limit(struct vm *vm, enum migrate_limit limit, uint64_t value, vm_done_fn done,
 	void *userdata, struct error *err);

@@ -84,6 +84,7 @@ int migrate_begin(struct vm *vm, const struct migrate_options *o, const void *cl
 	s = operation_new(&source_operation_type, vm);
 	source_init(s);
 	migrate_options_copy(o, &s->options);
+	migrate_apply_limits(vm, &s->options);
 	s->client = client;
 	s->token = make_token();
 	s->was_running = vm->state == VM_RUNNING;
@@ -131,6 +132,7 @@ int migrate_perform(struct vm *vm, const struct migrate_options *o, const char *
 	migrate_options_fini(&s->options);
 	migrate_options_init(&s->options);
 	migrate_options_copy(o, &s->options);
+	migrate_apply_limits(vm, &s->options);
 	s->client = client;
 	s->awaits_perform = false;
 	s->perform = (struct phase_waiter){done, userdata};

@@ -179,8 +179,8 @@ struct vm {
 
 	struct agent *agent; /* vm-agent.h; NULL until it is asked something */
 	int agent_timeout;   /* AGENT_BLOCK ... */
-	bool has_migrate_speed;
-	uint64_t migrate_speed_mib; /* of MIGRATE_SET_MAX_SPEED, while this daemon lives */
+	/* Of migrate_set_limit, while this daemon lives; 0: none */
+	uint64_t migrate_speed_mib, migrate_postcopy_speed_mib;
 	struct quiesce quiesce;
 
 	/* vm-lease.h */
