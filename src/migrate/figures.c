@@ -44,6 +44,7 @@ static void read_downtime(json *answer, struct vm_job_migration *m)
 		if (!json_get(answer, names[i]))
 			continue;
 		m->has_downtime = true;
+		m->downtime_is_expected = i > 0;
 		m->downtime_ms = json_get_uint(answer, names[i], 0);
 		return;
 	}

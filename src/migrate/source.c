@@ -173,8 +173,21 @@ static bool has_passed(void *context)
 
 /* ---- switch-over ---- */
 
+static void figures_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
+{
+	struct source_operation *s = userdata;
+
+	if (err)
+		return;
+	json_object_put(s->progress);
+	s->progress = json_object_get(ret);
+}
+
 static void sent(struct source_operation *s)
 {
+	/* QEMU knows now how long the guest stood still. Nobody waits for that: the other side may run. */
+	if (s->op.vm->qmp)
+		qmp_command(s->op.vm->qmp, "query-migrate", NULL, -1, 0, figures_replied, s);
 	s->op.on_migration = NULL;
 	s->is_sent = true;
 	operation_step_done(&s->op, NULL);
@@ -506,6 +519,8 @@ static void release(struct operation *op)
 {
 	struct source_operation *s = (struct source_operation *)op;
 
+	if (op->vm->qmp)
+		qmp_forget(op->vm->qmp, s);
 	sd_event_source_unref(s->timer);
 	lease_request_free(s->inquiry);
 	verdict_question_free(s->question);

@@ -148,7 +148,8 @@ unsigned job_params_fill(const struct vm_job_info *info, rpc_param *params)
 	add_int(&l, "operation", job_operation(info));
 	add_ull(&l, "time_elapsed", info->elapsed_ms);
 	add_net(&l, "time_elapsed_net", info->elapsed_ms, m);
-	if (m->has_downtime) {
+	/* what was expected says nothing once it is over */
+	if (m->has_downtime && !(info->completed && m->downtime_is_expected)) {
 		add_ull(&l, "downtime", m->downtime_ms);
 		add_net(&l, "downtime_net", m->downtime_ms, m);
 	}

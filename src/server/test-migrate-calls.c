@@ -415,6 +415,12 @@ static void test_job(void)
 	ok(sums.type == RPC_JOB_COMPLETED && sums.data_total == 1500 && sums.file_remaining == 100 &&
 			sums.memory_total == 1000,
 		"the same without parameters");
+	info.migration.downtime_is_expected = true;
+	n = job_params_fill(&info, params);
+	is_int((int64_t)number_of(params, n, "downtime"), -1, "a guess says nothing of one that is over");
+	info.completed = false;
+	n = job_params_fill(&info, params);
+	is_int((int64_t)number_of(params, n, "downtime"), 30, "but of one at work");
 	info = (struct vm_job_info){.operation = VM_JOB_MIGRATION_IN};
 	n = job_params_fill(&info, params);
 	is_int((int64_t)number_of(params, n, "operation"), 4, "one that comes in");

@@ -80,7 +80,8 @@ enum vm_job_operation {
 
 /* Of a migration only; 0 where not known. What QEMU says to query-migrate, and the disks that are copied. */
 struct vm_job_migration {
-	bool has_downtime; /* the guest has stood still, or will: for how long */
+	bool has_downtime; /* the guest has stood still: for how long; or is expected to */
+	bool downtime_is_expected;
 	uint64_t downtime_ms, setup_ms;
 	bool has_delta; /* both clocks are known: what of the times is theirs, not the network's */
 	int64_t delta_ms;
