@@ -358,7 +358,8 @@ enum step_result launch_kill(struct job *job, void *context, struct error *err)
 	if (!vm->process || vm->process_ended)
 		return STEP_DONE;
 	start->op.on_gone = killed;
-	vm_stop_process(vm, SIGKILL, SHUTOFF_FAILED, STOPPED_FAILED);
+	/* One that has never run the guest, and waits, can take its sockets away itself. */
+	vm_stop_process(vm, start->from_host ? SIGTERM : SIGKILL, SHUTOFF_FAILED, STOPPED_FAILED);
 	return STEP_WAIT;
 }
 
