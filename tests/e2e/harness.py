@@ -469,11 +469,15 @@ class LinuxGuest(Guest):
     def boots(self):
         return self.console_bytes().count(b"GW boot id=")
 
+    def channel_path(self):
+        """Where its channel is for us; `channel` is where it is for QEMU."""
+        return self.channel
+
     def ask(self, command, timeout=60):
         """(good, {key: value}) of a command on the guest's channel."""
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(timeout * SLOW)
-            s.connect(str(self.channel))
+            s.connect(str(self.channel_path()))
             s.sendall(command.encode() + b"\n")
             answer = b""
             while not answer.endswith(b"\n"):
@@ -549,13 +553,15 @@ class DaemonTest(unittest.TestCase):
             print(f"{self.id()}: godwitd ended with {self.daemon.process.returncode}", file=sys.stderr)
         self.daemon.kill()
         end_everything(self.root)
-        failed = any(error for _, error in getattr(self._outcome, "errors", [])) or \
-            any(t is self for t, _ in getattr(self._outcome.result, "failures", [])) or \
-            any(t is self for t, _ in getattr(self._outcome.result, "errors", []))
-        if failed:
+        if self.has_failed():
             print(f"---- godwitd of {self.id()} ----\n{self.daemon.stderr()[-3000:]}----", file=sys.stderr)
         if not os.environ.get("GODWIT_TEST_KEEP"):
             shutil.rmtree(self.root, ignore_errors=True)
+
+    def has_failed(self):
+        return any(error for _, error in getattr(self._outcome, "errors", [])) or \
+            any(t is self for t, _ in getattr(self._outcome.result, "failures", [])) or \
+            any(t is self for t, _ in getattr(self._outcome.result, "errors", []))
 
     def linux(self, name="guest", **options):
         return LinuxGuest(self.root, self.virsh, name, **options)

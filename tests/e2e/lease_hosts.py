@@ -19,6 +19,7 @@ import signal
 import subprocess
 
 import harness
+import hosts
 
 PROGRAM = harness.TREE / "tests/reference/start-sanlock"
 CACHE = pathlib.Path(os.environ.get("GODWIT_CACHE") or harness.TREE / ".cache") / "sanlock"
@@ -101,7 +102,7 @@ def threads(pid):
         return 0
 
 
-class SanlockHost:
+class SanlockHost(hosts.Inside):
     """One host. `root` is its own directory; what runs in it carries the test's directory, `test_root`, as all does."""
 
     def __init__(self, root, name, host_id, options="", test_root=None):
@@ -156,14 +157,6 @@ class SanlockHost:
         if self.daemon is not None:
             self.daemon.wait(10)
         self.process = self.daemon = None
-
-    def enter(self, argv=()):
-        """`argv` to be run in the host's namespaces; by exec, so that the pid stays."""
-        return ["nsenter", f"--target={self.process.pid}", "--mount", "--net", "--uts", "--", *map(str, argv)]
-
-    def run(self, *argv, timeout=60, **options):
-        return subprocess.run(self.enter(argv), capture_output=True, text=True, timeout=timeout * harness.SLOW,
-                              stdin=subprocess.DEVNULL, **options)
 
     # its daemon
 
