@@ -25,6 +25,7 @@ bench: packages
 	bench/restore
 	bench/clones
 	bench/snapshot
+	bench/migrate
 
 # Each target for a while (FUZZ_TIME seconds); what it finds is in build-fuzz/findings.
 fuzz:
