@@ -128,6 +128,8 @@ class Ways(migrating.MigrateTest):
             said = host.virsh("domjobinfo", guest.name, "--completed")
             self.assertRegex(said, r"Job type: +Completed")
             self.assertRegex(said, r"Operation: +" + ("Outgoing" if host is self.here else "Incoming") + " migration")
+            if host is not self.here:
+                continue  # the destination does not know what it cost
             self.assertRegex(said, r"Total downtime: +\d+ +ms")
             self.assertRegex(said, r"Memory total: +1[6-9]\.\d+ MiB|Memory total: +2\d\.\d+ MiB")
 

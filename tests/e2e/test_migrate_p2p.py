@@ -12,7 +12,7 @@ import threading
 import unittest
 
 import harness
-import migrating
+import daemons
 from pki import Pki
 
 
@@ -22,7 +22,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-class PeerTest(migrating.MigrateTest):
+class PeerTest(daemons.MigrateTest):
     def running(self, **options):
         guest = self.sector(**options).define()
         self.virsh("start", guest.name)
