@@ -86,6 +86,14 @@ static int read_backing(const struct link *l, int fd, struct disk_layer *ret, st
 			l->from ? "' stands on," : "");
 		goto out;
 	}
+	if (names.is_damaged) {
+		error_set(err, ERROR_OPERATION_FAILED,
+			"disk '%s': the header of image '%s' is damaged: the name of its backing file is too "
+			"long or "
+			"not in it",
+			l->disk->target, l->image.source);
+		goto out;
+	}
 	if (!names.backing) {
 		r = 0;
 		goto out;

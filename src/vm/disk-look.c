@@ -172,6 +172,8 @@ static int add_named(struct disk_note *d, int image, const char *from, bool sync
 
 		fd = add_file(d, path, names.backing, false);
 	}
+	if (names.is_damaged)
+		add_file(d, NULL, "(a backing file whose name is damaged)", false);
 	*ret_raw = streq(names.backing_format, "raw");
 	image_names_fini(&names);
 	return fd;

@@ -21,7 +21,7 @@ void fixture_write_file(int dir, const char *name, const void *data, size_t len)
 /* The header of QEMU's docs/interop/qcow2.txt, version 3. */
 void fixture_write_qcow2(int dir, const char *name, const char *backing, const char *format, const char *data)
 {
-	char header[512] = {0};
+	char header[2048] = {0};
 	size_t at = 104;
 
 	put_be32(header, 0x514649fb);

@@ -48,8 +48,12 @@ void image_names_read(int fd, struct image_names *ret)
 	read_extensions(header, len, extensions, ret);
 	name_at = get_be64(header + 8);
 	name_len = get_be32(header + 16);
-	if (name_at > 0 && name_len > 0 && name_len <= QCOW2_NAME_MAX && name_len <= len &&
-		name_at <= len - name_len)
+	if (name_at == 0 || name_len == 0)
+		return;
+	/* Not the same as no name: what lies beneath would be taken for nobody's. */
+	if (name_len > QCOW2_NAME_MAX || name_len > len || name_at > len - name_len)
+		ret->is_damaged = true;
+	else
 		ret->backing = xstrndup(header + name_at, name_len);
 }
 

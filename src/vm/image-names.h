@@ -6,6 +6,7 @@
 
 struct image_names {
 	bool is_qcow2;
+	bool is_damaged;		       /* it names a backing file in a way that no image may */
 	char *backing, *backing_format, *data; /* NULL: nothing is said */
 };
 

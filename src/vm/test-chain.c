@@ -2,6 +2,7 @@
 /* Chains: what headers say, and how they change. */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "chain.h"
@@ -69,12 +70,20 @@ static bool refused(const char *directory, const char *name, const char *why, co
 	return false;
 }
 
+static bool cut(int dir, const char *name)
+{
+	_cleanup_close_ int fd = openat(dir, name, O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && ftruncate(fd, 402) == 0;
+}
+
 static void test_look(void)
 {
 	char path[] = "/tmp/test-chain-XXXXXX";
 	_cleanup_close_ int dir = open(mkdtemp(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	static const char *const names[] = {"raw", "alone", "middle", "top", "lost", "vague", "far", "json",
-		"ring", "ring-2", "false", "vmdk"};
+		"ring", "ring-2", "false", "vmdk", "long", "outside"};
+	static char long_name[1025];
 
 	fixture_write_file(dir, "raw", "raw", 3);
 	fixture_write_qcow2(dir, "alone", NULL, NULL, NULL);
@@ -88,6 +97,10 @@ static void test_look(void)
 	fixture_write_qcow2(dir, "ring-2", "./ring", "qcow2", NULL);
 	fixture_write_qcow2(dir, "false", "raw", "qcow2", NULL);
 	fixture_write_qcow2(dir, "vmdk", "raw", "vmdk", NULL);
+	memset(long_name, 'x', sizeof(long_name) - 1);
+	fixture_write_qcow2(dir, "long", long_name, "raw", NULL);
+	fixture_write_qcow2(dir, "outside", "raw", "raw", NULL);
+	ok(cut(dir, "outside"), "an image ends before the name in it");
 	is_str(looked(path, "alone"), "alone qcow2 0", "an image on nothing");
 	is_str(looked(path, "top"), "top qcow2 0, middle qcow2 0, ./raw raw 0", "a chain of three");
 	ok(refused(path, "nothing", "No such file", "storage file"), "no image");
@@ -99,6 +112,8 @@ static void test_look(void)
 	ok(refused(path, "false", "/false' stands on, is no qcow2 image", "/raw'"), "a false format");
 	ok(refused(path, "raw", "is no qcow2 image", "/raw'"), "... of the disk itself");
 	ok(refused(path, "vmdk", "format 'vmdk'", "/vmdk'"), "a format that is not supported");
+	ok(refused(path, "long", "is damaged", "/long'"), "too long a name is not none");
+	ok(refused(path, "outside", "is damaged", "/outside'"), "nor is one that is not there");
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		unlinkat(dir, names[i], 0);
 	rmdir(path);
