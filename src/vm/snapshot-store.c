@@ -254,10 +254,8 @@ int snapshot_store_rename(struct vm *vm, const char *name, struct error *err)
 {
 	int root = vm->registry->snapshot_fd;
 
-	if (vm->snapshots.all.n == 0)
-		return 0;
 	if (renameat(root, vm->name, root, name) < 0)
-		return error_errno(err, errno, "rename the snapshots of %s to %s", vm->name, name);
+		return errno == ENOENT ? 0 : error_errno(err, errno, "rename the snapshots of %s to %s", vm->name, name);
 	if (fsync(root) < 0)
 		return error_errno(err, errno, "sync the directory of snapshots");
 	VEC_FOREACH (s, &vm->snapshots.all) {

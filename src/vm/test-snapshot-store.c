@@ -126,6 +126,22 @@ static struct vm *test_damage(struct vm *vm)
 	return vm;
 }
 
+/* images.json outlives the snapshots it tells of. */
+static struct vm *test_rename_alone(struct vm *vm)
+{
+	ok(add(vm, "one", NULL) && put_file(vm, "images.json", "x") &&
+			snapshot_store_remove(vm, "one", &err) == 0,
+		"what is left when there are no snapshots any more");
+	ok(snapshot_store_rename(vm, "newer", &err) == 0 && !file_exists(registry.snapshot_fd, vm->name),
+		"goes along with a new name");
+	replace_string(&vm->name, "newer");
+	ok(snapshot_store_rename(vm, "newest", &err) == 0, "again");
+	replace_string(&vm->name, "newest");
+	ok(snapshot_store_remove_all(vm, &err) == 0 && snapshot_store_rename(vm, "last", &err) == 0,
+		"nothing is there to be renamed");
+	return vm;
+}
+
 int main(void)
 {
 	struct vm *vm;
@@ -135,6 +151,7 @@ int main(void)
 	vm = vm_new(&registry, "vm", uuid);
 	vm = test_changes(vm);
 	vm = test_damage(vm);
+	vm = test_rename_alone(vm);
 	vm_unref(vm);
 	close(registry.snapshot_fd);
 	rmdir(directory);
