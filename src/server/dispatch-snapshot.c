@@ -33,7 +33,11 @@ static const struct snapshot *find_named(struct call *call, const struct vm *vm,
 
 	if (s)
 		return s;
-	error_set(&err, ERROR_NO_SNAPSHOT, "no domain snapshot with matching name '%s'", name);
+	if (vm_snapshot_is_unreadable(vm, name))
+		error_set(&err, ERROR_OPERATION_INVALID,
+			"the metadata of snapshot '%s' of domain '%s' cannot be read", name, vm_get_name(vm));
+	else
+		error_set(&err, ERROR_NO_SNAPSHOT, "no domain snapshot with matching name '%s'", name);
 	call_fail(call, &err);
 	return NULL;
 }
@@ -158,8 +162,9 @@ void handle_domain_snapshot_delete(struct call *call)
 	if (!call_check_flags(call, args->flags, RPC_SNAPSHOT_DELETE_CHILDREN_ONLY * 2 - 1) ||
 		!check_exclusive(call, args->flags, RPC_SNAPSHOT_DELETE_CHILDREN,
 			RPC_SNAPSHOT_DELETE_CHILDREN_ONLY, "CHILDREN and CHILDREN_ONLY") ||
-		!find_snapshot(call, &args->snapshot, &vm))
+		!(vm = call_find_vm(call, &args->snapshot.domain)))
 		return;
+	/* They know also of what cannot be read. */
 	if (!(args->flags & RPC_SNAPSHOT_DELETE_METADATA_ONLY))
 		call_check(call, vm_snapshot_delete(vm, &options, call_vm_done, call, &err), &err);
 	else if (vm_snapshot_forget(vm, options.name, options.children, options.children_only, &err) == 0)
@@ -202,6 +207,11 @@ void handle_domain_snapshot_lookup_by_name(struct call *call)
 	if (!call_check_flags(call, args->flags, 0))
 		return;
 	vm = call_find_vm(call, &args->dom);
+	/* A handle, so that its metadata can be deleted. */
+	if (vm && vm_snapshot_is_unreadable(vm, args->path)) {
+		reply_snapshot(call, vm, args->path);
+		return;
+	}
 	s = vm ? find_named(call, vm, args->path) : NULL;
 	if (s)
 		reply_snapshot(call, vm, s->name);

@@ -797,6 +797,11 @@ const struct snapshot_tree *vm_get_snapshots(const struct vm *vm)
 	return &vm->snapshots;
 }
 
+bool vm_snapshot_is_unreadable(const struct vm *vm, const char *name)
+{
+	return false;
+}
+
 int vm_snapshot_create(struct vm *vm, const struct vm_snapshot_create_options *options,
 	vm_snapshot_done_fn done, void *userdata, struct error *err)
 {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "chain.h"
+#include "snapshot-store.h"
 #include "vm-lease-internal.h"
 #include "vm-snapshot.h"
 
@@ -125,7 +126,8 @@ static int check_images(struct block_job *job, bool by_user, struct error *err)
 {
 	struct stat st;
 
-	if (block_job_check_lease(job, err) < 0)
+	if (block_job_check_lease(job, err) < 0 ||
+		(by_user && snapshot_store_check_readable(job->vm, err) < 0))
 		return -1;
 	if (by_user && check_ground(job->vm, job->written.source, err) < 0)
 		return -1;

@@ -8,6 +8,7 @@
 #include "snapshot-images.h"
 #include "snapshot-internal.h"
 #include "snapshot-note.h"
+#include "snapshot-store.h"
 #include "vm-snapshot.h"
 
 struct preparation {
@@ -227,6 +228,9 @@ int vm_snapshot_delete(struct vm *vm, const struct vm_snapshot_delete_options *o
 	void *userdata, struct error *err)
 {
 	struct preparation *p;
+
+	if (snapshot_store_check_readable(vm, err) < 0)
+		return -1;
 	if (!snapshot_tree_find(&vm->snapshots, options->name))
 		return error_set(
 			err, ERROR_NO_SNAPSHOT, "no domain snapshot with matching name '%s'", options->name);

@@ -19,7 +19,7 @@ int vm_snapshot_forget(struct vm *vm, const char *name, bool children, bool chil
 {
 	const struct snapshot *leaf;
 
-	if (!snapshot_tree_find(&vm->snapshots, name))
+	if (!snapshot_tree_find(&vm->snapshots, name) && !vm_snapshot_is_unreadable(vm, name))
 		return error_set(err, ERROR_NO_SNAPSHOT, "no domain snapshot with matching name '%s'", name);
 	if (vm_check_verb(vm, VERB_SNAPSHOT_METADATA, err) < 0)
 		return -1;

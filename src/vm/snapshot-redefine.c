@@ -94,7 +94,8 @@ int vm_snapshot_redefine(
 		return -1;
 	old = snapshot_tree_find(&vm->snapshots, s->name);
 	if (check_owner(vm, s, err) < 0 || (old && check_same_kind(s, old, err) < 0) ||
-		complete_disks(s, err) < 0 || snapshot_store_add(vm, s, old, err) < 0)
+		complete_disks(s, err) < 0 ||
+		snapshot_store_add(vm, s, old || vm_snapshot_is_unreadable(vm, s->name), err) < 0)
 		return -1;
 	added = TAKE_PTR(s);
 	if (current && snapshot_store_set_current(vm, added->name, err) < 0)

@@ -8,6 +8,7 @@
 #include "chain.h"
 #include "disk.h"
 #include "file.h"
+#include "snapshot-store.h"
 #include "vm-snapshot.h"
 
 /* ---- files ---- */
@@ -354,7 +355,7 @@ int vm_snapshot_revert(struct vm *vm, const struct vm_snapshot_revert_options *o
 	if (!s)
 		return error_set(
 			err, ERROR_NO_SNAPSHOT, "no domain snapshot with matching name '%s'", options->name);
-	if (vm_check_verb(vm, VERB_REVERT, err) < 0)
+	if (vm_check_verb(vm, VERB_REVERT, err) < 0 || snapshot_store_check_readable(vm, err) < 0)
 		return -1;
 	if (check(vm, s, options, err) < 0)
 		return error_prefix(err, "revert %s", vm->name);

@@ -62,6 +62,14 @@ static int load_file(
 	return 0;
 }
 
+/* `len` of `name`; NULL: of all of them. */
+static void add_unreadable(struct vm *vm, const char *name, size_t len, const char *why)
+{
+	VEC_ADD(&vm->unreadable_snapshots,
+		((struct unreadable_snapshot){
+			.name = name ? xstrndup(name, len) : NULL, .why = xstrdup(why)}));
+}
+
 static void load_files(struct vm *vm, int dir_fd, snapshot_vec *found)
 {
 	DIR *dir = fdopendir(dir_fd);
@@ -77,6 +85,8 @@ static void load_files(struct vm *vm, int dir_fd, snapshot_vec *found)
 		if (load_file(vm, dirfd(dir), entry->d_name, &s, &current, &err) < 0) {
 			log_write(LOG_LEVEL_ERROR, vm->name, NULL, "snapshot file %s/%s is left alone: %s",
 				vm->name, entry->d_name, err.message);
+			add_unreadable(
+				vm, entry->d_name, strlen(entry->d_name) - strlen(SUFFIX), err.message);
 			continue;
 		}
 		VEC_ADD(found, s);
@@ -123,9 +133,11 @@ void snapshot_store_load(struct vm *vm)
 	snapshot_vec found = {0};
 
 	if (dir < 0) {
-		if (errno != ENOENT)
-			log_write(LOG_LEVEL_ERROR, vm->name, NULL, "its snapshots cannot be read: %s",
-				strerror(errno));
+		if (errno == ENOENT)
+			return;
+		add_unreadable(vm, NULL, 0, strerror(errno));
+		log_write(LOG_LEVEL_ERROR, vm->name, NULL, "its snapshots cannot be read: %s",
+			vm->unreadable_snapshots.items[0].why);
 		return;
 	}
 	load_files(vm, dir, &found);
@@ -140,6 +152,55 @@ void snapshot_store_load(struct vm *vm)
 		snapshot_tree_put(&vm->snapshots, s);
 	}
 	VEC_FREE(&found);
+}
+
+/* ---- what could not be read ---- */
+
+bool vm_snapshot_is_unreadable(const struct vm *vm, const char *name)
+{
+	VEC_FOREACH (u, &vm->unreadable_snapshots) {
+		if (!u.name || streq(u.name, name))
+			return true;
+	}
+	return false;
+}
+
+int snapshot_store_check_readable(const struct vm *vm, struct error *err)
+{
+	const struct unreadable_snapshot *u = vm->unreadable_snapshots.items;
+
+	if (vm->unreadable_snapshots.n == 0)
+		return 0;
+	if (!u->name)
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"the snapshots of domain '%s' cannot be read (%.100s), nor is it known what they "
+			"need",
+			vm->name, u->why);
+	return error_set(err, ERROR_OPERATION_INVALID,
+		"snapshot '%.60s' of domain '%.60s' cannot be read (%.50s), nor is it known what it needs; "
+		"redefine it or delete its metadata",
+		u->name, vm->name, u->why);
+}
+
+static void forget_unreadable_at(struct vm *vm, size_t i)
+{
+	free(vm->unreadable_snapshots.items[i].name);
+	free(vm->unreadable_snapshots.items[i].why);
+	VEC_REMOVE(&vm->unreadable_snapshots, i);
+}
+
+static void forget_unreadable(struct vm *vm, const char *name)
+{
+	for (size_t i = vm->unreadable_snapshots.n; i-- > 0;)
+		if (streq(vm->unreadable_snapshots.items[i].name, name))
+			forget_unreadable_at(vm, i);
+}
+
+void snapshot_store_forget_unreadable(struct vm *vm)
+{
+	while (vm->unreadable_snapshots.n > 0)
+		forget_unreadable_at(vm, vm->unreadable_snapshots.n - 1);
+	VEC_FREE(&vm->unreadable_snapshots);
 }
 
 /* ---- writing ---- */
@@ -170,8 +231,11 @@ int snapshot_store_write(struct vm *vm, const struct snapshot *s, struct error *
 
 int snapshot_store_add(struct vm *vm, struct snapshot *s, bool replace, struct error *err)
 {
+	if (!replace && vm_snapshot_is_unreadable(vm, s->name))
+		return snapshot_store_check_readable(vm, err);
 	if (snapshot_tree_check(&vm->snapshots, s, replace, err) < 0 || snapshot_store_write(vm, s, err) < 0)
 		return -1;
+	forget_unreadable(vm, s->name);
 	return snapshot_tree_add(&vm->snapshots, s, replace, err);
 }
 
@@ -219,6 +283,7 @@ static int remove_file(struct vm *vm, const char *name, struct error *err)
 	if (dir >= 0 &&
 		(snapshot_note_write(vm, name, NULL, err) < 0 || file_remove(dir, file, true, err) < 0))
 		return -1;
+	forget_unreadable(vm, name);
 	/* As libvirt leaves it; there may be files in it that are not ours. */
 	unlinkat(vm->registry->snapshot_fd, vm->name, AT_REMOVEDIR);
 	return 0;
@@ -247,6 +312,7 @@ int snapshot_store_remove_all(struct vm *vm, struct error *err)
 	if (dir_remove(vm->registry->snapshot_fd, vm->name, err) < 0)
 		return -1;
 	snapshot_tree_fini(&vm->snapshots);
+	snapshot_store_forget_unreadable(vm);
 	return 0;
 }
 
@@ -255,7 +321,9 @@ int snapshot_store_rename(struct vm *vm, const char *name, struct error *err)
 	int root = vm->registry->snapshot_fd;
 
 	if (renameat(root, vm->name, root, name) < 0)
-		return errno == ENOENT ? 0 : error_errno(err, errno, "rename the snapshots of %s to %s", vm->name, name);
+		return errno == ENOENT
+			       ? 0
+			       : error_errno(err, errno, "rename the snapshots of %s to %s", vm->name, name);
 	if (fsync(root) < 0)
 		return error_errno(err, errno, "sync the directory of snapshots");
 	VEC_FOREACH (s, &vm->snapshots.all) {

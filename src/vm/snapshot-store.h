@@ -9,13 +9,21 @@
 #include "snapshot-tree.h"
 #include "vm.h"
 
-/* Fills the tree of a VM that has none yet. Files that cannot be read are logged and left alone. */
+/* Fills the tree of a VM that has none yet. Files that cannot be read are logged, left alone, and known as unreadable. */
 void snapshot_store_load(struct vm *vm);
+
+/*
+ * All snapshots could be read, so that it is known which files they need; else ERROR_OPERATION_INVALID, naming one. For whatever writes to
+ * images, or removes some, because no snapshot needs them.
+ */
+int snapshot_store_check_readable(const struct vm *vm, struct error *err);
+/* In memory. */
+void snapshot_store_forget_unreadable(struct vm *vm);
 
 /* The file alone; the tree stays as it is. Current is whom the tree says. */
 int snapshot_store_write(struct vm *vm, const struct snapshot *s, struct error *err);
 
-/* File and tree. Takes `s` when it succeeds; fails as snapshot_tree_add and leaves both as they were. */
+/* File and tree; `replace` mends one that is unreadable, too. Takes `s` when it succeeds; fails as snapshot_tree_add and leaves both as they were. */
 int snapshot_store_add(struct vm *vm, struct snapshot *s, bool replace, struct error *err);
 
 /*

@@ -13,6 +13,7 @@
 #include "snapshot-create.h"
 #include "snapshot-hook.h"
 #include "snapshot-internal.h"
+#include "snapshot-store.h"
 
 /* ---- where it goes ---- */
 
@@ -371,6 +372,8 @@ int snapshot_plan(struct snapshot_operation *o, const struct vm_snapshot_create_
 	if (!options->no_metadata && snapshot_tree_find(&vm->snapshots, given->name))
 		return error_set(
 			err, ERROR_OPERATION_INVALID, "domain snapshot %s already exists", given->name);
+	if (vm_snapshot_is_unreadable(vm, given->name))
+		return snapshot_store_check_readable(vm, err);
 	if (snapshot_resolve_disks(given, vm_get_domain(vm), err) < 0 ||
 		place_memory(given, vm, options->disk_only, &default_location, err) < 0)
 		return -1;

@@ -8,6 +8,7 @@
 #include "snapshot-tree.h"
 #include "tap.h"
 #include "vm-internal.h"
+#include "vm-snapshot.h"
 
 static const uint8_t uuid[16] = {1, 2, 3};
 static char directory[] = "/tmp/godwit-test-XXXXXX";
@@ -105,6 +106,7 @@ static struct vm *test_damage(struct vm *vm)
 		"<domainsnapshot><name>stranger</name><state>shutoff</state><creationTime>1</creationTime>"
 		"<domain><uuid>c7a5fdbd-edaf-9455-926a-d65c16db1809</uuid></domain><active>0</active>"
 		"</domainsnapshot>";
+	struct snapshot *again;
 
 	ok(put_file(vm, "bad.xml", "<domainsnapshot>") && put_file(vm, "notes.txt", "x"), "files of others");
 	vm = reload(vm);
@@ -118,6 +120,19 @@ static struct vm *test_damage(struct vm *vm)
 	ok(vm->snapshots.all.n == 6 && snapshot_tree_count_children(&vm->snapshots, NULL) == 3,
 		"are a tree again");
 	ok(streq(vm->snapshots.current, "a") != streq(vm->snapshots.current, "b"), "one of them is current");
+	ok(vm_snapshot_is_unreadable(vm, "bad") && !vm_snapshot_is_unreadable(vm, "a"),
+		"what cannot be read stays known");
+	ok(snapshot_store_check_readable(vm, &err) < 0 && strstr(err.message, "'bad'"), "and is named");
+	again = make("bad", NULL);
+	ok(snapshot_store_add(vm, again, false, &err) < 0 && strstr(err.message, "'bad'"),
+		"a new one does not take its place");
+	ok(snapshot_store_add(vm, again, true, &err) == 0 && snapshot_store_check_readable(vm, &err) == 0,
+		"one that is to replace it does");
+	ok(snapshot_store_remove(vm, "bad", &err) == 0 && put_file(vm, "bad.xml", "<"),
+		"it is damaged again");
+	vm = reload(vm);
+	ok(snapshot_store_remove(vm, "bad", &err) == 0 && snapshot_store_check_readable(vm, &err) == 0,
+		"and its metadata go");
 	ok(put_file(vm, "stranger.xml", stranger), "one of another machine");
 	vm = reload(vm);
 	ok(vm->snapshots.all.n == 6 && !snapshot_tree_find(&vm->snapshots, "stranger"), "is not taken");

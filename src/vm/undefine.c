@@ -232,6 +232,9 @@ int vm_undefine(struct vm *vm, const struct vm_undefine_options *options, vm_don
 	if (n_snapshots && !vm_is_active(vm) && !options->snapshots_metadata)
 		return error_set(err, ERROR_OPERATION_INVALID,
 			"cannot delete inactive domain with %zu snapshots", n_snapshots);
+	/* Whoever means to lose these says so of each. */
+	if (!vm_is_active(vm) && snapshot_store_check_readable(vm, err) < 0)
+		return -1;
 	undefine = operation_new(&undefine_operation_type, vm);
 	undefine->managed_save = has_save;
 	undefine->snapshots = n_snapshots && !vm_is_active(vm);

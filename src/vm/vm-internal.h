@@ -132,6 +132,12 @@ struct stop_waiter {
 	void *userdata;
 };
 
+/* A snapshot whose metadata are there and cannot be read, so that nobody knows which files it needs. */
+struct unreadable_snapshot {
+	char *name; /* NULL: none can */
+	char *why;
+};
+
 struct vm {
 	unsigned refs;
 	struct registry *registry; /* NULL once forgotten */
@@ -140,6 +146,7 @@ struct vm {
 	struct domain *persistent; /* NULL: transient */
 	struct domain *live;	   /* from the start of STARTING until OFF */
 	struct snapshot_tree snapshots;
+	VEC(struct unreadable_snapshot) unreadable_snapshots;
 	bool autostart, autostart_once;
 
 	enum vm_state state;

@@ -67,3 +67,5 @@ int vm_snapshot_measure(struct vm *vm, vm_snapshot_sizes_fn done, void *userdata
 
 /* All of them; borrowed, valid until the loop's next turn. */
 const struct snapshot_tree *vm_get_snapshots(const struct vm *vm);
+/* Its metadata are there and cannot be read: it is in no tree, and what it needs is not known. vm_snapshot_forget, and redefinition, know of it. */
+bool vm_snapshot_is_unreadable(const struct vm *vm, const char *name);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The VM object: its run states, which verb may be used in which, and what can be told about it at once. */
+#include "snapshot-store.h"
 #include "vm-internal.h"
 
 #include <assert.h>
@@ -107,6 +108,7 @@ static void vm_free(struct vm *vm)
 	domain_free(vm->persistent);
 	domain_free(vm->live);
 	snapshot_tree_fini(&vm->snapshots);
+	snapshot_store_forget_unreadable(vm);
 	VEC_FREE(&vm->stop_waiters);
 	strv_fini(&vm->found_devices);
 	strv_fini(&vm->unplugged);

@@ -54,6 +54,34 @@ class Delete(harness.DaemonTest):
                 present = disk.write(11)
             self.alone(disk, present)
 
+    def test_unreadable(self):
+        """What a snapshot with damaged metadata needs is not known: nothing goes until that is settled."""
+        disk, present = self.chain(3)
+        name = disk.guest.name
+        path = self.root / "lib/snapshot" / name / "s1.xml"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:100])
+        self.daemon.restart()
+        files = sorted(disk.directory.iterdir())
+        for words in (("snapshot-delete", name, "s0"), ("snapshot-delete", name, "s0", "--children"),
+                      ("snapshot-revert", name, "s2"), ("undefine", name, "--snapshots-metadata"),
+                      ("snapshot-create-as", name, "s1", "--disk-only"), ("snapshot-dumpxml", name, "s1")):
+            with self.subTest(words=words):
+                said = self.virsh.fails(*words)
+                self.assertIn("'s1'", said)
+                self.assertIn("cannot be read", said)
+        self.assertEqual(sorted(disk.directory.iterdir()), files)
+        self.assertEqual(path.read_bytes(), whole[:100])
+        path.write_bytes(whole)
+        self.daemon.restart()
+        disk.delete("s0")
+        disk.check(present)
+        path.write_bytes(whole[:100])
+        self.daemon.restart()
+        self.virsh("snapshot-delete", name, "s1", "--metadata")
+        self.virsh("snapshot-delete", name, "s2")
+        self.assertFalse(path.exists())
+
     def test_running(self):
         """First, middle, current, and what is left, of a chain of four."""
         disk, present = self.chain(4)
