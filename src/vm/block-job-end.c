@@ -15,11 +15,15 @@
 #include <unistd.h>
 
 #include "chain.h"
+#include "clock.h"
 #include "fault.h"
 #include "file.h"
 #include "hotplug.h"
 #include "log.h"
 #include "process.h"
+
+/* How long until the status file is tried again. */
+#define WRITE_AGAIN_USEC USEC_PER_SEC
 
 /* ---- definitions ---- */
 
@@ -80,7 +84,12 @@ static void define(struct block_job *job)
 	}
 	after = disk_afterwards(job);
 	job->defined = true;
-	status_write(vm, NULL); /* so that a definition that is ahead is known to be */
+	/* So that a definition that is ahead is known to be. */
+	if (status_write(vm, &job->failure) < 0) {
+		job->defined = false;
+		block_job_tell(job, BLOCK_JOB_FAILED);
+		return;
+	}
 	fault_point("block-job/defining");
 	if (redefine(vm, before, after, &job->failure) < 0) {
 		block_job_tell(job, BLOCK_JOB_FAILED);
@@ -233,9 +242,35 @@ static void dismissed(struct qmp *q, json *ret, const struct error *err, void *u
 	clear_replied(job);
 }
 
+static int clear_again(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	struct block_job *job = userdata;
+
+	job->deferred = sd_event_source_disable_unref(job->deferred);
+	block_job_clear(job);
+	return 0;
+}
+
+/* As long as QEMU keeps the job, the next daemon finds out how it ended, whatever is written down. */
+static void clear_later(struct block_job *job, const struct error *err)
+{
+	if (!job->cannot_write)
+		log_write(LOG_LEVEL_ERROR, job->vm->name, job->id,
+			"block job on disk %s cannot be ended yet: %s", job->target, err->message);
+	job->cannot_write = true;
+	job->deferred = sd_event_source_disable_unref(job->deferred);
+	sd_event_add_time_relative(job->vm->registry->loop, &job->deferred, CLOCK_MONOTONIC, WRITE_AGAIN_USEC,
+		0, clear_again, job);
+}
+
 void block_job_clear(struct block_job *job)
 {
-	status_write(job->vm, NULL);
+	struct error err = ERROR_INIT;
+
+	if (status_write(job->vm, &err) < 0 && job->begun) {
+		clear_later(job, &err);
+		return;
+	}
 	fault_point("block-job/recorded");
 	job->pending = 1;
 	if (job->vm->qmp)

@@ -80,11 +80,12 @@ struct block_job {
 	struct disk_layer written;     /* the receiver */
 	char *backing_file;	       /* what the image above is to say that it stands on; NULL: nothing */
 	bool relative;
-	bool cancelled; /* by somebody */
-	bool async;	/* whoever cancels or pivots waits for QEMU's answer only */
-	bool defined;	/* the persistent definition is that of afterwards */
-	bool recorded;	/* so is the live one */
-	bool begun;	/* QEMU has it */
+	bool cancelled;	   /* by somebody */
+	bool async;	   /* whoever cancels or pivots waits for QEMU's answer only */
+	bool defined;	   /* the persistent definition is that of afterwards */
+	bool recorded;	   /* so is the live one */
+	bool begun;	   /* QEMU has it */
+	bool cannot_write; /* the status file, which it waits for */
 	struct error failure;
 
 	vm_done_fn started, ended;

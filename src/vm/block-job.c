@@ -186,7 +186,11 @@ static void start(struct block_job *job)
 		block_job_tell_later(job, BLOCK_JOB_FAILED);
 		return;
 	}
-	status_write(vm, NULL); /* before QEMU can have it */
+	/* Before QEMU can have it: what the status file does not say the next daemon does not look for. */
+	if (status_write(vm, &job->failure) < 0) {
+		block_job_tell_later(job, BLOCK_JOB_FAILED);
+		return;
+	}
 	fault_point("block-job/begun");
 	if (job->relative)
 		qmp_command(vm->qmp, "query-named-block-nodes", json_pack("b:flat", true, NULL), -1, 0,

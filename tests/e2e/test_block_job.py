@@ -347,6 +347,35 @@ class Crashes(Jobs):
                 self.check_boots(guest, guest.directory / f"guest.{names}")
                 self.virsh("undefine", guest.name)
 
+    def test_status_that_cannot_be_written(self):
+        """What the next daemon could not know does not happen, and what has happened is kept until it can."""
+        guest = self.guest()
+        status, = (self.root / "run").rglob("status.json")
+        aside = status.with_name("aside")
+
+        def block():
+            status.rename(aside)
+            status.mkdir()
+
+        def unblock():
+            status.rmdir()
+            aside.rename(status)
+
+        block()
+        self.assertIn("status.json", self.virsh.fails("blockcommit", guest.name, "vda", "--active"))
+        unblock()
+        self.check_agreed(guest, "top", "middle", "base")
+        self.virsh("blockcommit", guest.name, "vda", "--active", "--wait")
+        block()
+        pivot = self.virsh.start("blockjob", guest.name, "vda", "--pivot")
+        harness.wait_for(lambda: "cannot be ended yet" in self.daemon.stderr(), "it waits for its status file")
+        self.assertEqual([j["status"] for j in self.qmp(guest, "query-jobs")], ["concluded"])
+        unblock()
+        self.assertIn("status.json", "".join(pivot.communicate(timeout=60)))
+        self.wait_no_job(guest)
+        self.check_agreed(guest, "top", "middle", "base")
+        self.assertEqual(self.chain(guest, "--inactive")[0], "top")
+
     def test_qemu_killed_during_one(self):
         for args in (["blockcommit", "vda", "--active"], ["blockpull", "vda"]):
             with self.subTest(args[0]):
