@@ -147,10 +147,10 @@ static void take_over(struct block_job *job, json *entry)
 		return;
 	}
 	/* It goes on from where QEMU is: "ready" is told again, as is what is pending settled again. */
-	job->state = job->cancelled ? BLOCK_JOB_CANCELLING : BLOCK_JOB_RUNNING;
 	if (job->cancelled && !streq(status, "concluded"))
 		block_job_actions[BLOCK_JOB_CANCELLING](job);
-	hear_status(job, status, json_get_string(entry, "error"));
+	if (!block_job_resume(job, job->cancelled ? BLOCK_JOB_CANCELLING : BLOCK_JOB_RUNNING))
+		hear_status(job, status, json_get_string(entry, "error"));
 }
 
 static void jobs_listed(struct qmp *q, json *ret, const struct error *err, void *userdata)

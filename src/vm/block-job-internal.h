@@ -68,7 +68,8 @@ struct block_job {
 	struct vm *vm; /* which has it in its list */
 	const block_job_enter_fn *enter;
 	enum block_job_state state;
-	enum block_job_event early; /* QEMU's last word, when it came before the command's reply; else DONE */
+	enum block_job_event
+		early; /* QEMU's last word, when it came before the command's reply, or the taking over; else DONE */
 	enum block_job_type type;
 	char *id;     /* in QEMU */
 	char *target; /* of the disk */
@@ -103,6 +104,11 @@ struct block_job {
 
 const char *block_job_state_name(enum block_job_state state);
 void block_job_begin(struct block_job *job);
+/*
+ * One of an earlier daemon, which QEMU was in `state` with when it was asked. True: it has been told since what moves it on. The job may be gone
+ * afterwards.
+ */
+bool block_job_resume(struct block_job *job, enum block_job_state state);
 /* What does not move it is ignored. The job may be gone afterwards. */
 void block_job_tell(struct block_job *job, enum block_job_event event);
 

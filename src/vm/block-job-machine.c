@@ -68,8 +68,9 @@ void block_job_tell(struct block_job *job, enum block_job_event event)
 	enum block_job_event early = job->early;
 	enum block_job_state next = moves[job->state][event];
 
-	/* A small job is through before QEMU answers the command that began it. */
-	if (job->state == BLOCK_JOB_STARTING && event >= BLOCK_JOB_IS_READY) {
+	/* A small job is through before QEMU answers the command that began it; another changes while it is taken over. */
+	if ((job->state == BLOCK_JOB_STARTING || job->state == BLOCK_JOB_NOWHERE) &&
+		event >= BLOCK_JOB_IS_READY) {
 		job->early = event;
 		return;
 	}
@@ -80,6 +81,18 @@ void block_job_tell(struct block_job *job, enum block_job_event event)
 	/* RUNNING is left by what comes from outside alone, so that the job is still there. */
 	if (next == BLOCK_JOB_RUNNING && early != BLOCK_JOB_DONE)
 		block_job_tell(job, early);
+}
+
+bool block_job_resume(struct block_job *job, enum block_job_state state)
+{
+	enum block_job_event early = job->early;
+
+	job->early = BLOCK_JOB_DONE;
+	job->state = state;
+	if (early == BLOCK_JOB_DONE)
+		return false;
+	block_job_tell(job, early);
+	return true;
 }
 
 void block_job_begin(struct block_job *job)

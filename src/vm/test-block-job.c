@@ -52,6 +52,19 @@ static void check(const char *events, const char *expected, const char *what)
 	is_str(entered.data, expected, what);
 }
 
+/* What QEMU says of a job of an earlier daemon between its answer to "query-jobs" and the taking over. */
+static void test_resume(void)
+{
+	struct block_job job = {.enter = recorder, .id = (char *)"job"};
+
+	buf_fini(&entered);
+	block_job_tell(&job, BLOCK_JOB_IS_READY);
+	block_job_tell(&job, BLOCK_JOB_IS_PENDING);
+	ok(block_job_resume(&job, BLOCK_JOB_RUNNING) && job.state == BLOCK_JOB_SETTLING, "nothing is missed");
+	job.state = BLOCK_JOB_NOWHERE;
+	ok(!block_job_resume(&job, BLOCK_JOB_RUNNING) && job.state == BLOCK_JOB_RUNNING, "nor told again");
+}
+
 int main(void)
 {
 	check("++p+c++", "tsrSfwd.", "an inner commit, a pull");
@@ -70,6 +83,7 @@ int main(void)
 	check("++px+xc++", "tsrSfwd.", "too late to cancel");
 	check("++vp+c++", "tsrSfwd.", "nothing to pivot while it is not ready");
 	check("++rrr", "tsrR", "ready is told once");
+	test_resume();
 	buf_fini(&entered);
 	return done_testing();
 }
