@@ -17,6 +17,8 @@ struct internal_work {
 	struct strv
 		images; /* their paths, or their nodes in a running QEMU; what is left to do with qemu-img */
 	size_t at;
+	char *id;     /* APPLY: of the snapshot in the image at work, once that was looked at */
+	bool checked; /* LOAD: no image has another snapshot that QEMU would take for it */
 	struct qemu_job *job;
 	struct qemu_img *img;
 	json *arguments; /* of QEMU's job, which waits for an earlier one */
@@ -46,6 +48,7 @@ void internal_forget(struct internal_work *w)
 	json_object_put(w->arguments);
 	strv_fini(&w->images);
 	free(w->name);
+	free(w->id);
 	vm_unref(w->vm);
 	free(w);
 }
@@ -161,6 +164,21 @@ static int look_into(const struct internal_work *w, json *image, const char *pat
 	return 0;
 }
 
+/* QEMU's functions that go back take the name for an ID first, and IDs are small numbers. */
+static int check_ambiguous(const struct internal_work *w, json *image, const char *path, struct error *err)
+{
+	JSON_FOREACH (other, json_get(image, "snapshots")) {
+		if (streq(json_get_string(other, "id"), w->name) &&
+			!streq(json_get_string(other, "name"), w->name))
+			return error_set(err, ERROR_OPERATION_INVALID,
+				"in image %s the name '%s' is the ID of another snapshot, '%.60s', which "
+				"QEMU would go back to; it can be "
+				"gone back to while the VM is off",
+				path, w->name, json_get_string(other, "name"));
+	}
+	return 0;
+}
+
 static bool is_one_of(const struct internal_work *w, const char *node)
 {
 	for (size_t i = 0; i < w->images.n; i++)
@@ -168,6 +186,8 @@ static bool is_one_of(const struct internal_work *w, const char *node)
 			return true;
 	return false;
 }
+
+static void start_in_qemu(struct internal_work *w);
 
 static void nodes_listed(struct qmp *q, json *ret, const struct error *err, void *userdata)
 {
@@ -177,9 +197,17 @@ static void nodes_listed(struct qmp *q, json *ret, const struct error *err, void
 	if (err)
 		failure = *err;
 	JSON_FOREACH (node, ret) {
+		int (*look)(const struct internal_work *, json *, const char *, struct error *) =
+			w->action == INTERNAL_LOAD ? check_ambiguous : look_into;
+
 		if (is_one_of(w, json_get_string(node, "node-name")) &&
-			look_into(w, json_get(node, "image"), json_get_string(node, "file"), &failure) < 0)
+			look(w, json_get(node, "image"), json_get_string(node, "file"), &failure) < 0)
 			break;
+	}
+	if (w->action == INTERNAL_LOAD && failure.code == ERROR_NONE && w->vm->qmp) {
+		w->checked = true;
+		start_in_qemu(w);
+		return;
 	}
 	end(w, failure.code != ERROR_NONE ? &failure : NULL);
 }
@@ -212,10 +240,10 @@ static void start_in_qemu(struct internal_work *w)
 	char uuid[UUID_TEXT_MAX];
 	_cleanup_free_ char *id = NULL;
 
-	if (w->action == INTERNAL_LOOK) {
+	if (w->action == INTERNAL_LOOK || (w->action == INTERNAL_LOAD && !w->checked)) {
 		json_object_put(devices);
-		qmp_command(w->vm->qmp, actions[w->action].command, json_pack("b:flat", true, NULL), -1, 0,
-			nodes_listed, w);
+		qmp_command(w->vm->qmp, actions[INTERNAL_LOOK].command, json_pack("b:flat", true, NULL), -1,
+			0, nodes_listed, w);
 		return;
 	}
 	uuid_format(w->vm->uuid, uuid);
@@ -251,18 +279,45 @@ static int look_into_output(const struct internal_work *w, const char *output, s
 	return r;
 }
 
+static int find_id(struct internal_work *w, const char *output, struct error *err)
+{
+	_cleanup_json_ json *image = NULL;
+
+	if (json_parse(output, strlen(output), &image, err) < 0)
+		return error_prefix(err, "look into image %s", w->images.items[w->at]);
+	JSON_FOREACH (s, json_get(image, "snapshots"))
+		if (streq(json_get_string(s, "name"), w->name))
+			replace_string(&w->id, json_get_string(s, "id"));
+	return w->id ? 0
+		     : error_set(err, ERROR_OPERATION_FAILED, "image %s: there is no snapshot '%s' inside",
+			       w->images.items[w->at], w->name);
+}
+
+/* There is one more thing to do with the image. */
+static bool has_looked(const struct internal_work *w, const struct error *err)
+{
+	return !err && w->action == INTERNAL_APPLY && !w->id;
+}
+
 static void image_done(const char *output, const struct error *err, void *userdata)
 {
 	struct internal_work *w = userdata;
 	struct error failure = ERROR_INIT;
 
+	bool looked = has_looked(w, err);
+
 	if (!err && w->action == INTERNAL_LOOK)
 		look_into_output(w, output, &failure);
+	if (looked)
+		find_id(w, output, &failure);
+	else
+		replace_string(&w->id, NULL);
 	qemu_img_free(TAKE_PTR(w->img));
 	if (err && !is_no_failure(w, err)) {
 		failure = *err;
 		error_prefix(&failure, "image %s", w->images.items[w->at]);
-	} else if (failure.code == ERROR_NONE && ++w->at < w->images.n && start_next(w, &failure) == 0) {
+	} else if (failure.code == ERROR_NONE && (w->at += !looked) < w->images.n &&
+		   start_next(w, &failure) == 0) {
 		return;
 	}
 	end(w, failure.code != ERROR_NONE ? &failure : NULL);
@@ -270,13 +325,14 @@ static void image_done(const char *output, const struct error *err, void *userda
 
 static int start_next(struct internal_work *w, struct error *err)
 {
+	bool looks = w->action == INTERNAL_LOOK || (w->action == INTERNAL_APPLY && !w->id);
 	struct strv command = {0};
 	int r;
 
-	if (w->action != INTERNAL_LOOK)
+	if (!looks)
 		strv_add(&command, "snapshot");
-	strv_add(&command, actions[w->action].option);
-	strv_add(&command, w->action == INTERNAL_LOOK ? "--output=json" : w->name);
+	strv_add(&command, actions[looks ? INTERNAL_LOOK : w->action].option);
+	strv_add(&command, looks ? "--output=json" : w->id ? w->id : w->name);
 	strv_add(&command, w->images.items[w->at]);
 	r = qemu_img_start(w->vm->registry->loop, &command, 1, image_done, w, &w->img, err);
 	strv_fini(&command);

@@ -147,6 +147,26 @@ class Inside(harness.DaemonTest):
         self.virsh("snapshot-delete", self.name, "empty", "--children")
         self.assertEqual(self.tags(), [])
 
+    def test_named_as_an_id(self):
+        """An image numbers its snapshots: '2' is not the second one when it is called so."""
+        contents = {}
+        for number, name in enumerate(("2", "other"), 1):
+            subprocess.run(["qemu-io", "-c", f"write -q -P {number} 0 64k", self.image], check=True)
+            self.take(name)
+            contents[name] = number
+        self.virsh("snapshot-revert", self.name, "2")
+        done = subprocess.run(["qemu-io", "-r", "-c", f"read -P {contents['2']} 0 64k", self.image], capture_output=True, text=True)
+        self.assertNotIn("verification failed", done.stdout)
+        self.boot()
+        self.take("running")
+        self.take("5")
+        self.assertEqual(self.tags(), ["2", "other", "running", "5"])
+        self.take("last")
+        said = self.virsh.fails("snapshot-revert", self.name, "5")
+        self.assertIn("the name '5' is the ID of another snapshot, 'last'", said)
+        self.assertEqual(self.guest.state(), "running")
+        self.guest.wait_count(self.guest.last() + 4)
+
     def test_not_ours(self):
         """An image has one of that name already, of which nothing is known here: it stays."""
         self.take("one", "--no-metadata")
