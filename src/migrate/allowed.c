@@ -14,6 +14,25 @@ static int check_disk(const struct vm *vm, const struct disk *disk, struct error
 	return 0;
 }
 
+int migrate_check_possible(const struct migrate_options *o, struct error *err)
+{
+	if (o->flags & MIGRATE_TLS || o->tls_destination)
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+			"TLS for the state itself (VIR_MIGRATE_TLS) is not there yet; --tunnelled goes "
+			"through the "
+			"daemons' own connection");
+	if (o->flags & MIGRATE_POSTCOPY_RESUME)
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+			"going on with a post-copy that was interrupted (VIR_MIGRATE_POSTCOPY_RESUME) is not "
+			"there yet");
+	if (o->disks_uri)
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+			"a URI for disks ('%s') is not there yet; "
+			"--disks-port is",
+			o->disks_uri);
+	return 0;
+}
+
 int migrate_check_allowed(const struct vm *vm, const struct migrate_options *o, struct error *err)
 {
 	const struct domain *d = vm->live ? vm->live : vm->persistent;

@@ -4,5 +4,7 @@
 
 #include "migrate.h"
 
+/* What this version cannot do, on either side: never taken for something less. ERROR_UNSUPPORTED_CONFIG. */
+int migrate_check_possible(const struct migrate_options *o, struct error *err);
 /* ERROR_OPERATION_INVALID, or ERROR_MIGRATE_UNSAFE where MIGRATE_UNSAFE says that the caller knows. */
 int migrate_check_allowed(const struct vm *vm, const struct migrate_options *o, struct error *err);

@@ -16,7 +16,7 @@ static int check_begin(struct vm *vm, const struct migrate_options *o, struct er
 {
 	bool offline = o->flags & MIGRATE_OFFLINE;
 
-	if (vm_check_verb(vm, VERB_MIGRATE, err) < 0)
+	if (migrate_check_possible(o, err) < 0 || vm_check_verb(vm, VERB_MIGRATE, err) < 0)
 		return -1;
 	if (!vm->live && !offline)
 		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' is not running", vm->name);

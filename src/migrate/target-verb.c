@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The phases of a destination, as they arrive: prepare and finish. */
+#include "allowed.h"
 #include "disk.h"
 #include "source.h"
 #include "target.h"
@@ -67,7 +68,7 @@ int migrate_prepare(struct registry *r, const struct migrate_options *o, const c
 	struct target_operation *t;
 	struct vm *vm;
 
-	if (parse_incoming(o, &d, err) < 0)
+	if (migrate_check_possible(o, err) < 0 || parse_incoming(o, &d, err) < 0)
 		return error_prefix(err, "migrate to this host");
 	if (o->flags & MIGRATE_OFFLINE) {
 		if (target_prepare_offline(r, d, cookie, client, done, userdata, err) < 0)

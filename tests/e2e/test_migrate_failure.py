@@ -96,6 +96,15 @@ class Refused(migrating.MigrateTest):
         self.assertIn(str(inside), said)
         self.check_stayed(guest)
 
+    def test_what_is_not_there_yet(self):
+        """Never less than was asked for, and above all not in clear."""
+        guest = self.run_guest(self.sector())
+        for options, words in ((("--tls",), "TLS"), (("--postcopy", "--postcopy-resume"), "POSTCOPY_RESUME"),
+                               (("--copy-storage-all", "--disks-uri", "unix:///tmp/x"), "URI for disks")):
+            with self.subTest(options):
+                self.assertIn(words, guest.virsh.fails(*self.command(guest, "--live", *options)))
+                self.check_stayed(guest)
+
     def test_name_in_use(self):
         guest = self.run_guest(self.sector())
         other = harness.BootSector(self.root / "beta", self.there.virsh, guest.name).define()
