@@ -245,7 +245,8 @@ static void test_look(void)
 	is_str(looked(path, "raw", DISK_FORMAT_QCOW2), "file raw", "a qcow2 image that is none");
 	is_str(looked(path, "far", DISK_FORMAT_QCOW2), "file far unseen nbd://host/x",
 		"a backing file far away");
-	is_str(looked(path, "short", DISK_FORMAT_QCOW2), "file short",
+	is_str(looked(path, "short", DISK_FORMAT_QCOW2),
+		"file short unseen (a backing file whose name is damaged)",
 		"a header that names more than there is");
 	is_str(looked(path, "lost", DISK_FORMAT_QCOW2), "file lost gone nowhere", "one that is gone");
 	ok(strlen(looked(path, "loop", DISK_FORMAT_QCOW2)) > 100, "a ring ends");
