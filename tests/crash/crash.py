@@ -668,6 +668,8 @@ CASES = {"start": [Start], "save": [Save, SaveOver, ManagedSave], "start-managed
          "snapshot-delete": [DeleteSnapshot, DeleteSnapshotsOff],
          # The daemon dies long after the call was answered, when the guest obeys: test_define.py has its own test of these.
          "shutdown": [],
+         # Two daemons: test_migrate.py has its own test of these.
+         "migrate-out": [], "migrate-in": [],
          # No job with a journal: tests/e2e/test_block_job.py.
          "block-job": []}
 # Who dies is a helper, or the child that is to become QEMU, not the daemon; its death is an ordinary error.
