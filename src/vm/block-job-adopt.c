@@ -147,8 +147,6 @@ static void take_over(struct block_job *job, json *entry)
 		return;
 	}
 	/* It goes on from where QEMU is: "ready" is told again, as is what is pending settled again. */
-	if (job->given_up)
-		job->cancelled = true;
 	if (job->cancelled && !streq(status, "concluded"))
 		block_job_actions[BLOCK_JOB_CANCELLING](job);
 	if (!block_job_resume(job, job->cancelled ? BLOCK_JOB_CANCELLING : BLOCK_JOB_RUNNING))

@@ -82,7 +82,6 @@ struct block_job {
 	char *backing_file;	       /* what the image above is to say that it stands on; NULL: nothing */
 	bool relative;
 	bool cancelled;	   /* by somebody */
-	bool given_up;	   /* by us: cancelled as soon as it can be */
 	bool async;	   /* whoever cancels or pivots waits for QEMU's answer only */
 	bool defined;	   /* the persistent definition is that of afterwards */
 	bool recorded;	   /* so is the live one */
@@ -175,11 +174,6 @@ void block_jobs_look(struct vm *vm);
 void block_jobs_adopt(struct vm *vm);
 /* QEMU's event JOB_STATUS_CHANGE. */
 void block_jobs_hear(struct vm *vm, json *data);
-/*
- * They are to write no more: each that has not come to its end is cancelled before any command sent after this, or as soon as it can be. `over`
- * hears of the end of each; returns how many.
- */
-size_t block_jobs_give_up(struct vm *vm, vm_done_fn over, void *userdata);
 /* QEMU is gone, and so are they: who waits is told. */
 void block_jobs_gone(struct vm *vm);
 /* The VM is freed: nobody is told. */

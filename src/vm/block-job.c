@@ -8,7 +8,6 @@
 #include "image-lease.h"
 #include "log.h"
 #include "monitor.h"
-#include "operation.h"
 
 struct block_job *block_job_new(struct vm *vm, const char *target, enum block_job_type type)
 {
@@ -187,12 +186,6 @@ static void start(struct block_job *job)
 		block_job_tell_later(job, BLOCK_JOB_FAILED);
 		return;
 	}
-	if (job->given_up) {
-		error_set(&job->failure, ERROR_OPERATION_FAILED, "block job on disk %s was given up",
-			job->target);
-		block_job_tell_later(job, BLOCK_JOB_FAILED);
-		return;
-	}
 	/* Before QEMU can have it: what the status file does not say the next daemon does not look for. */
 	if (status_write(vm, &job->failure) < 0) {
 		block_job_tell_later(job, BLOCK_JOB_FAILED);
@@ -215,8 +208,6 @@ static void run(struct block_job *job)
 	status_write(job->vm, NULL);
 	if (started)
 		started(job->vm, NULL, job->started_userdata);
-	if (job->given_up)
-		block_job_tell_later(job, BLOCK_JOB_CANCEL);
 }
 
 static void ready(struct block_job *job)
@@ -317,13 +308,8 @@ static void end(struct block_job *job)
 			break;
 		}
 	status_write(vm, NULL);
-	vm_ref(vm);
 	tell_waiters(job, failed ? &job->failure : NULL);
 	block_job_free(job);
-	/* A disk that the guest let go of meanwhile. */
-	if (vm->unplugged.n > 0)
-		vm_settle(vm);
-	vm_unref(vm);
 }
 
 const block_job_enter_fn block_job_actions[BLOCK_JOB_STATE_MAX_] = {
@@ -339,41 +325,6 @@ const block_job_enter_fn block_job_actions[BLOCK_JOB_STATE_MAX_] = {
 	[BLOCK_JOB_CLEARING] = block_job_clear,
 	[BLOCK_JOB_OVER] = end,
 };
-
-/* ---- given up ---- */
-
-static bool is_ending(const struct block_job *job)
-{
-	return job->state >= BLOCK_JOB_FINALIZING;
-}
-
-/* How it ended QEMU says: it may have come to its end before. */
-static void give_up(struct block_job *job)
-{
-	job->given_up = true;
-	job->async = false;
-	if (job->state == BLOCK_JOB_SETTLING) {
-		/* What is being written out is not finalized. */
-		process_free(TAKE_PTR(job->child));
-		qmp_forget(job->vm->qmp, job);
-		block_job_tell(job, BLOCK_JOB_FAILED);
-	} else {
-		block_job_tell(job, BLOCK_JOB_CANCEL);
-	}
-}
-
-size_t block_jobs_give_up(struct vm *vm, vm_done_fn over, void *userdata)
-{
-	size_t n = vm->block_jobs.n;
-
-	/* None of them ends in here: QEMU has not said so. */
-	VEC_FOREACH (job, &vm->block_jobs) {
-		VEC_ADD(&job->waiters, ((struct stop_waiter){over, userdata}));
-		if (!is_ending(job) && vm->qmp)
-			give_up(job);
-	}
-	return n;
-}
 
 /* ---- gone ---- */
 

@@ -199,29 +199,16 @@ void vm_disk_unplugged(struct vm *vm, const char *alias)
 		strv_add(&vm->unplugged, alias);
 }
 
-/* With the NULL behind the last. */
-static void forget_unplugged(struct vm *vm, size_t i)
-{
-	struct strv *v = &vm->unplugged;
-
-	free(v->items[i]);
-	memmove(&v->items[i], &v->items[i + 1], (v->n - i) * sizeof(v->items[0]));
-	v->n--;
-}
-
 void vm_remove_unplugged(struct vm *vm)
 {
 	struct error err = ERROR_INIT;
 
-	for (size_t i = vm->unplugged.n; i-- > 0 && !vm->operation;) {
-		const char *alias = vm->unplugged.items[i];
+	while (vm->unplugged.n > 0 && !vm->operation) {
+		_cleanup_free_ char *alias = vm->unplugged.items[vm->unplugged.n - 1];
 		const struct disk *disk = domain_find_disk_by_alias(vm->live, alias);
 		struct disk_operation *o;
 
-		/* It has the disk's nodes and goes on without the device; its end comes here again. */
-		if (disk && block_job_find(vm, disk->target))
-			continue;
-		forget_unplugged(vm, i);
+		vm->unplugged.items[--vm->unplugged.n] = NULL;
 		if (!disk)
 			continue;
 		o = disk_operation_new(&detach_operation_type, vm);

@@ -9,7 +9,6 @@
  */
 #include <signal.h>
 
-#include "block-job-internal.h"
 #include "clock.h"
 #include "log.h"
 #include "monitor.h"
@@ -26,15 +25,9 @@
 
 /* ---- pause ---- */
 
-struct pausing {
-	struct stop_waiter waiter;
-	size_t pending; /* the CPUs, and block jobs that are given up */
-	struct error failure;
-};
-
 static void released(struct vm *vm, const char *state, const struct error *err, void *userdata)
 {
-	struct stop_waiter waiter = ((struct pausing *)userdata)->waiter;
+	struct stop_waiter waiter = *(struct stop_waiter *)userdata;
 
 	/* Whether sanlock could be told or not: the guest stands still. */
 	free(userdata);
@@ -42,8 +35,7 @@ static void released(struct vm *vm, const char *state, const struct error *err, 
 		waiter.done(vm, NULL, waiter.userdata);
 }
 
-/* Nobody writes to its images any more. */
-static void stand_still(struct vm *vm, const struct error *err, void *userdata)
+static void stopped(struct vm *vm, const struct error *err, void *userdata)
 {
 	struct error failure = ERROR_INIT;
 
@@ -58,37 +50,15 @@ static void stand_still(struct vm *vm, const struct error *err, void *userdata)
 	released(vm, "", NULL, userdata);
 }
 
-static void one_stopped(struct pausing *p, struct vm *vm)
-{
-	if (--p->pending == 0)
-		stand_still(vm, p->failure.code != ERROR_NONE ? &p->failure : NULL, p);
-}
-
-static void stopped(struct vm *vm, const struct error *err, void *userdata)
-{
-	struct pausing *p = userdata;
-
-	if (err)
-		p->failure = *err;
-	one_stopped(p, vm);
-}
-
-static void block_job_over(struct vm *vm, const struct error *err, void *userdata)
-{
-	one_stopped(userdata, vm);
-}
-
 static void pause_guest(struct vm *vm, vm_done_fn done, void *userdata)
 {
-	struct pausing *p = NEW(struct pausing);
+	struct stop_waiter *waiter = NEW(struct stop_waiter);
 
-	*p = (struct pausing){.waiter = {.done = done, .userdata = userdata}, .pending = 1};
+	*waiter = (struct stop_waiter){.done = done, .userdata = userdata};
 	vm->pause_reason = PAUSED_USER; /* as libvirt's helper, which calls virDomainSuspend */
 	/* QEMU flushes its disks first, and they may never answer. */
 	vm_kill_after(vm, PAUSE_USEC);
-	/* Block jobs would go on writing beside a guest that stands still. */
-	p->pending += block_jobs_give_up(vm, block_job_over, p);
-	vm_command(vm, "stop", NULL, stopped, p);
+	vm_command(vm, "stop", NULL, stopped, waiter);
 }
 
 /* ---- restart ---- */

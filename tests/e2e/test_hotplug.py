@@ -326,27 +326,6 @@ class Sector(Hotplug):
         self.assertEqual(self.held(guest), (1, 1))
         guest.wait_count(guest.last() + 3)
 
-    def test_let_go_during_a_block_job(self):
-        """The job ends first, then the disk goes."""
-        guest = self.scsi_guest()
-        base, top = self.root / "late.base", self.root / "late.qcow2"
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", base, "1M"], check=True)
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base, top], check=True)
-        self.virsh("attach-disk", guest.name, top, "vdb", "--subdriver", "qcow2")
-        self.virsh("detach-disk", guest.name, "vdb")
-        if str(top) not in self.in_qemu(guest)[0]:
-            self.skipTest("this machine does not ask the guest")
-        self.virsh("blockcommit", guest.name, "vdb", "--active", "--wait")
-        self.virsh("reset", guest.name)
-        harness.wait_for(lambda: str(top) not in self.in_qemu(guest)[0], "the guest lets go", 30)
-        guest.wait_count(guest.last() + 3)
-        self.assertIn(str(top), self.virsh("dumpxml", guest.name))
-        self.assertEqual(leases.holders(base), [self.qemu()])
-        self.virsh("blockjob", guest.name, "vdb", "--abort")
-        self.wait_detached(guest, top)
-        self.assertTrue(leases.is_free(base))
-        self.assertEqual(self.held(guest), (1, 1))
-
     def test_two_let_go_at_once(self):
         """One that is waited for, and one that is not any more."""
         guest = self.scsi_guest()

@@ -275,21 +275,6 @@ class Lost(lease_hosts.SanlockTest):
         self.daemon.start()
         guest.wait_state("shut off")
 
-    def test_pause_ends_block_jobs(self):
-        """One that waits to pivot copies on what is written: it must not, once the leases are lost."""
-        guest = self.guest_that("pause")
-        overlay = self.root / "overlay"
-        self.virsh("snapshot-create-as", guest.name, "s", "--disk-only", "--no-metadata", "--diskspec", f"hda,file={overlay}")
-        self.virsh("blockcommit", guest.name, "hda", "--active", "--wait")
-        done = subprocess.run([harness.BUILD / "godwit", "--root", self.root, "lease-lost", guest.uuid], capture_output=True, text=True,
-                              timeout=60)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(guest.state(), "paused")
-        said = self.virsh("qemu-monitor-command", guest.name, '{"execute": "query-jobs"}')
-        self.assertEqual(json.loads(said)["return"], [])
-        self.virsh("resume", guest.name)
-        guest.wait_count(guest.last() + 3)
-
     def test_told_of_nothing(self):
         """`godwit lease-lost` by mistake."""
         guest = self.sector().define()
