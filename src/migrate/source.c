@@ -27,6 +27,9 @@
 #include "monitor.h"
 #include "vm-lease-internal.h"
 
+/* How long leases are waited for, and how often they are asked for, by a VM that comes back. */
+#define COME_BACK_USEC	     (60 * USEC_PER_SEC)
+#define COME_BACK_PAUSE_USEC (100 * USEC_PER_MSEC)
 /* The longest a VM that has gone is kept for the client's confirm. */
 #define CONFIRM_USEC (10 * USEC_PER_SEC)
 
@@ -352,6 +355,35 @@ static enum step_result end_qemu(struct job *job, void *context, struct error *e
 	return STEP_WAIT;
 }
 
+static void came_back(struct vm *vm, const struct error *err, void *userdata);
+
+static int come_back_again(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct source_operation *s = userdata;
+	struct error err = ERROR_INIT;
+
+	s->timer = sd_event_source_unref(s->timer);
+	if (!s->op.vm->qmp)
+		operation_step_done(&s->op, NULL);
+	else if (vm_run_cpus(s->op.vm, came_back, s, &err) < 0)
+		operation_step_done(&s->op, &err);
+	return 0;
+}
+
+/* The other side may not yet have let go of the leases. */
+static void came_back(struct vm *vm, const struct error *err, void *userdata)
+{
+	struct source_operation *s = userdata;
+
+	if (!err || err->code != ERROR_IN_USE || clock_now() > s->come_back_until) {
+		operation_step_done(&s->op, err);
+		return;
+	}
+	s->timer = sd_event_source_unref(s->timer);
+	sd_event_add_time_relative(
+		vm->registry->loop, &s->timer, CLOCK_MONOTONIC, COME_BACK_PAUSE_USEC, 0, come_back_again, s);
+}
+
 static enum step_result come_back(struct job *job, void *context, struct error *err)
 {
 	struct source_operation *s = context;
@@ -375,7 +407,8 @@ static enum step_result come_back(struct job *job, void *context, struct error *
 	if (vm->state == VM_RUNNING)
 		return STEP_DONE;
 	vm->resume_reason = RUNNING_MIGRATION_CANCELED;
-	return vm_run_cpus(vm, operation_vm_done, &s->op, err) < 0 ? STEP_FAILED : STEP_WAIT;
+	s->come_back_until = clock_now() + COME_BACK_USEC;
+	return vm_run_cpus(vm, came_back, s, err) < 0 ? STEP_FAILED : STEP_WAIT;
 }
 
 static enum step_result undefine(struct job *job, void *context, struct error *err)
@@ -387,14 +420,20 @@ static enum step_result undefine(struct job *job, void *context, struct error *e
 	return vm_remove_definition(s->op.vm, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
+static void say_understood(struct source_operation *s)
+{
+	if (s->their_port)
+		verdict_understood(s->op.vm->registry->loop, s->their_host, s->their_port, s->token);
+	s->their_port = 0;
+}
+
 static enum step_result forget(struct job *job, void *context, struct error *err)
 {
 	struct source_operation *s = context;
 
 	if (passed_remove(s, err) < 0)
 		return STEP_FAILED;
-	if (s->their_port && s->verdict == VERDICT_RUNS)
-		verdict_understood(s->op.vm->registry->loop, s->their_host, s->their_port, s->token);
+	say_understood(s);
 	return STEP_DONE;
 }
 
@@ -509,6 +548,9 @@ static void finished(struct operation *op, const struct error *err)
 {
 	struct source_operation *s = (struct source_operation *)op;
 
+	/* One that never got so far as to ask. */
+	if (s->handover == HANDOVER_OWNER)
+		say_understood(s);
 	phase_answer(&s->begin, NULL, NULL, err);
 	phase_answer(&s->perform, NULL, NULL, err);
 	/* A confirm that says "cancelled" is content with a VM that goes on here. */

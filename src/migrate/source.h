@@ -29,6 +29,7 @@ struct source_operation {
 	/* How far it is. */
 	enum handover_source handover;
 	enum verdict verdict;
+	uint64_t come_back_until; /* clock_now() */
 	struct verdict_question *question;
 	bool awaits_perform, awaits_confirm;
 	bool is_sent, is_postcopy, is_confirmed;

@@ -23,6 +23,7 @@
 #define QUESTION_MAX   128
 #define ASKERS_MAX     8 /* of one token; the source is one */
 #define ASKER_USEC     (10 * USEC_PER_SEC)
+#define GONE_USEC      (3600 * USEC_PER_SEC)
 #define RETRY_USEC     (2 * USEC_PER_SEC)
 
 struct asker {
@@ -43,7 +44,9 @@ struct offer {
 	int fd; /* -1: the port is somebody else's for now */
 	sd_event_source *io;
 	VEC(struct asker *) askers;
-	verdict_asked_fn asked; /* NULL: nobody decides any more */
+	bool is_unwanted;	 /* the source asks no more */
+	sd_event_source *expiry; /* of one that is gone */
+	verdict_asked_fn asked;	 /* NULL: nobody decides any more */
 	void *userdata;
 };
 
@@ -86,18 +89,14 @@ static bool same_token(const char *a, const char *b)
 
 static void offer_free(struct offer *o);
 
+static void remove_record(struct offer *o);
+
+/* The source needs no answer any more; one that was not even decided can only be that it is gone. */
 static void understood(struct offer *o)
 {
-	_cleanup_free_ char *name = xasprintf("%s.json", o->token);
-	struct error err = ERROR_INIT;
-
-	/* Somebody who has to decide first has been understood too early. */
-	if (o->verdict == VERDICT_NONE)
-		return;
-	if (file_remove(o->m->dir_fd, name, true, &err) < 0)
-		log_write(LOG_LEVEL_WARNING, NULL, NULL, "%s", err.message);
-	else
-		offer_free(o);
+	o->is_unwanted = true;
+	if (o->verdict != VERDICT_NONE)
+		remove_record(o);
 }
 
 static struct offer *find(const struct migrations *m, const char *token);
@@ -234,6 +233,7 @@ static void offer_free(struct offer *o)
 		asker_free(o->askers.items[0]);
 	VEC_FREE(&o->askers);
 	sd_event_source_disable_unref(o->io);
+	sd_event_source_disable_unref(o->expiry);
 	if (o->fd >= 0)
 		ports_give(m, o->port);
 	close_p(&o->fd);
@@ -280,6 +280,34 @@ static struct offer *offer_new(struct migrations *m, const char *token, const ui
 	return o;
 }
 
+static int write_record(const struct offer *o, struct error *err);
+
+static void remove_record(struct offer *o)
+{
+	_cleanup_free_ char *name = xasprintf("%s.json", o->token);
+	struct error err = ERROR_INIT;
+
+	if (file_remove(o->m->dir_fd, name, true, &err) < 0)
+		log_write(LOG_LEVEL_WARNING, NULL, NULL, "%s", err.message);
+	else
+		offer_free(o);
+}
+
+static int expired(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	remove_record(userdata);
+	return 0;
+}
+
+/* It is still answered, until the source has understood or nobody can be expected to ask any more. */
+static void stay_gone(struct offer *o)
+{
+	if (o->is_unwanted)
+		remove_record(o);
+	else if (!o->expiry)
+		sd_event_add_time_relative(o->m->loop, &o->expiry, CLOCK_MONOTONIC, GONE_USEC, 0, expired, o);
+}
+
 int verdict_offer(struct migrations *m, const char *token, const uint8_t uuid[16], verdict_asked_fn asked,
 	void *userdata, uint16_t *ret_port, struct error *err)
 {
@@ -292,6 +320,11 @@ int verdict_offer(struct migrations *m, const char *token, const uint8_t uuid[16
 		return error_set(err, ERROR_EXISTS, "this migration has been here before");
 	o = offer_new(m, token, uuid, 0);
 	if (offer_listen(o, err) < 0) {
+		offer_free(o);
+		return -1;
+	}
+	/* Also a daemon that comes after this one must be there for the question. */
+	if (write_record(o, err) < 0) {
 		offer_free(o);
 		return -1;
 	}
@@ -309,7 +342,8 @@ static int write_record(const struct offer *o, struct error *err)
 
 	uuid_format(o->uuid, uuid);
 	record = json_pack("i:version", (int64_t)RECORD_VERSION, "s:token", o->token, "s:uuid", uuid,
-		"u:port", (uint64_t)o->port, "s:verdict", "runs", "u:time", clock_wall(), NULL);
+		"u:port", (uint64_t)o->port, "s:verdict", o->verdict == VERDICT_RUNS ? "runs" : "open",
+		"u:time", clock_wall(), NULL);
 	text = json_format(record);
 	return file_replace(o->m->dir_fd, name, text, strlen(text), 0600, err);
 }
@@ -320,14 +354,16 @@ int verdict_decide(struct migrations *m, const char *token, enum verdict verdict
 
 	if (!o || o->verdict == verdict)
 		return 0;
-	if (verdict == VERDICT_RUNS && write_record(o, err) < 0)
-		return -1;
 	o->verdict = verdict;
+	if (verdict == VERDICT_RUNS && write_record(o, err) < 0) {
+		o->verdict = VERDICT_NONE;
+		return -1;
+	}
 	for (size_t i = o->askers.n; i-- > 0;)
 		if (o->askers.items[i]->waits)
 			answer(o->askers.items[i], verdict);
 	if (verdict == VERDICT_GONE)
-		offer_free(o);
+		stay_gone(o);
 	return 0;
 }
 
@@ -339,8 +375,10 @@ void verdict_release(struct migrations *m, const char *token)
 		return;
 	o->asked = NULL;
 	/* Nobody will decide any more; what is not known is gone. */
-	if (o->verdict == VERDICT_NONE)
-		offer_free(o);
+	if (o->verdict == VERDICT_NONE) {
+		o->verdict = VERDICT_GONE;
+		stay_gone(o);
+	}
 }
 
 enum verdict verdict_get(const struct migrations *m, const char *token)
@@ -367,6 +405,9 @@ static int read_record(struct offer *o, const char *name, struct error *err)
 	if (json_get_int(record, "version", 0) != RECORD_VERSION || !uuid || !uuid_parse(uuid, o->uuid))
 		return error_set(
 			err, ERROR_DAMAGED, "it is no record of a migration that this version knows");
+	/* What an earlier daemon had not decided is undone by this one. */
+	if (streq(json_get_string(record, "verdict"), "open"))
+		o->verdict = VERDICT_GONE;
 	return 0;
 }
 
@@ -389,6 +430,8 @@ static void load(struct migrations *m, const char *name)
 		log_warning("the source of a migration cannot ask yet: %s", err.message);
 		retry_later(m);
 	}
+	if (o->verdict == VERDICT_GONE)
+		stay_gone(o);
 }
 
 int verdicts_load(struct migrations *m, struct error *err)
