@@ -222,8 +222,14 @@ class HostsTest(harness.DaemonTest):
         self.here = self.network.host("alpha", self.config + self.config_here)
         self.there = self.network.host("beta", self.config + self.config_there)
         self.daemon, self.virsh = self.here.daemon, self.here.virsh
-        for host in (self.here, self.there):
+        for host, other in ((self.here, self.there), (self.there, self.here)):
+            harness.wait_for(lambda h=host, o=other: self.reaches(h, o), f"{host.name} reaches {other.name}")
             host.daemon.start()
+
+    def reaches(self, host, other):
+        """A bridge takes a moment to learn who is where. Nobody listens on port 9, which its host says."""
+        said = host.run("bash", "-c", f": >/dev/tcp/{other.address}/9").stderr
+        return "refused" in said
 
     def clean_up(self):
         there = getattr(self, "there", None)
