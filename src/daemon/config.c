@@ -5,8 +5,10 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 #include "file.h"
 #include "strv.h"
@@ -26,6 +28,8 @@ enum kind {
 	KIND_LEASE,
 	KIND_RESTORE,
 	KIND_HOOK,
+	KIND_HOST,
+	KIND_ADDRESS,
 	KIND_LIST
 };
 
@@ -65,8 +69,8 @@ static const struct key {
 	{"keepalive_count", KIND_NUMBER, offsetof(struct config, keepalive_count), 0, 1000},
 	{"log_level", KIND_NUMBER, offsetof(struct config, log_level), 1, 4},
 	{"drop_in", KIND_SWITCH, offsetof(struct config, drop_in), 0, 0},
-	{"migration_host", KIND_STRING, offsetof(struct config, migration_host), 0, 0},
-	{"migration_address", KIND_STRING, offsetof(struct config, migration_address), 0, 0},
+	{"migration_host", KIND_HOST, offsetof(struct config, migration_host), 0, 0},
+	{"migration_address", KIND_ADDRESS, offsetof(struct config, migration_address), 0, 0},
 	{"migration_port_min", KIND_NUMBER, offsetof(struct config, migration_port_min), 1024, 65535},
 	{"migration_port_max", KIND_NUMBER, offsetof(struct config, migration_port_max), 1024, 65535},
 	{"lock_manager", KIND_LEASE, offsetof(struct config, lock_manager), 0, 0},
@@ -163,6 +167,46 @@ static int set_port(
 	return 0;
 }
 
+/* Every host means itself by these; so does 127.0.0.1, but whoever writes that means it. */
+static bool is_own_name(const char *name)
+{
+	static const char *const names[] = {"localhost", "ip6-localhost", "ip6-loopback"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	return strncasecmp(name, "localhost.", strlen("localhost.")) == 0;
+}
+
+static bool is_address(const char *text)
+{
+	const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
+
+	if (getaddrinfo(text, NULL, &hints, &found) != 0)
+		return false;
+	freeaddrinfo(found);
+	return true;
+}
+
+/* An IPv6 address may stand in brackets, as in libvirt. */
+static int set_host(
+	struct config *c, const struct key *key, const char *value, const char *where, struct error *err)
+{
+	size_t len = strlen(value);
+	bool bracketed = len > 2 && value[0] == '[' && value[len - 1] == ']';
+	_cleanup_free_ char *host = bracketed ? xstrndup(value + 1, len - 2) : xstrdup(value);
+
+	if (!*host)
+		return bad(where, key->name, value, "must not be empty", err);
+	if (key->kind == KIND_ADDRESS && !is_address(host))
+		return bad(where, key->name, value, "expected an address of this host, no name", err);
+	if (key->kind == KIND_HOST && is_own_name(host))
+		return bad(where, key->name, value, "other hosts mean themselves by that", err);
+	replace_string((char **)(void *)((char *)c + key->offset), host);
+	return 0;
+}
+
 /* `["one", "two"]`; the list that was there goes. */
 static int set_list(
 	struct config *c, const struct key *key, const char *value, const char *where, struct error *err)
@@ -216,7 +260,8 @@ int config_set(struct config *c, const char *name, const char *value, bool quote
 		return error_set(err, ERROR_INVALID_ARGUMENT, "%s: unknown key '%s'", where, name);
 	is_text = key->kind == KIND_STRING || key->kind == KIND_PATH || key->kind == KIND_PORT ||
 		  key->kind == KIND_FORMAT || key->kind == KIND_UUID || key->kind == KIND_LEASE ||
-		  key->kind == KIND_RESTORE || key->kind == KIND_HOOK;
+		  key->kind == KIND_RESTORE || key->kind == KIND_HOOK || key->kind == KIND_HOST ||
+		  key->kind == KIND_ADDRESS;
 	if (quoted && key->kind == KIND_LIST)
 		return set_list(c, key, value, where, err);
 	if (quoted != is_text)
@@ -232,6 +277,9 @@ int config_set(struct config *c, const char *name, const char *value, bool quote
 			return bad(where, name, value, "must not be empty", err);
 		replace_string((char **)(void *)((char *)c + key->offset), value);
 		return 0;
+	case KIND_HOST:
+	case KIND_ADDRESS:
+		return set_host(c, key, value, where, err);
 	case KIND_PORT:
 		return set_port(c, key, value, where, err);
 	case KIND_NUMBER:

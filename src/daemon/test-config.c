@@ -45,6 +45,24 @@ static void test_good(void)
 	config_fini(&c);
 }
 
+static void test_migration(void)
+{
+	struct error err = ERROR_INIT;
+	struct config c;
+
+	ok(read_text("", &c, &err) == 0 && !c.migration_host && !c.migration_address, "without a word of it");
+	ok(c.migration_port_min == 49152 && c.migration_port_max == 49215, "the ports are libvirt's");
+	config_fini(&c);
+	ok(read_text("migration_host = \"[2001:db8::7]\"\nmigration_address = \"[::]\"\n"
+		     "migration_port_min = 1024\nmigration_port_max = 65535\n",
+		   &c, &err) == 0,
+		"all that is said of migration");
+	is_str(c.migration_host, "2001:db8::7", "an address loses its brackets");
+	is_str(c.migration_address, "::", "so does the other one");
+	ok(c.migration_port_min == 1024 && c.migration_port_max == 65535, "the ends of what can be said");
+	config_fini(&c);
+}
+
 static void test_list(void)
 {
 	struct error err = ERROR_INIT;
@@ -88,6 +106,15 @@ static void test_bad(void)
 		{"tls_allowed_dn_list = [\"CN=a\" \"CN=b\"]\n", "expected [\"string\", ...] on one line"},
 		{"tls_allowed_dn_list = []\n", "expected [\"string\", ...] on one line"},
 		{"tls_allowed_dn_list = [\"CN=a\"] x\n", "text behind the value of 'tls_allowed_dn_list'"},
+		{"migration_host = \"LocalHost\"\n", ":1: migration_host = 'LocalHost': other hosts mean"},
+		{"migration_host = \"localhost.localdomain\"\n", "other hosts mean themselves"},
+		{"migration_host = \"ip6-localhost\"\n", "other hosts mean themselves"},
+		{"migration_host = \"\"\n", "must not be empty"},
+		{"migration_address = \"h2\"\n", "expected an address of this host, no name"},
+		{"migration_address = \"[]\"\n", "expected an address of this host, no name"},
+		{"migration_address = \"\"\n", "must not be empty"},
+		{"migration_port_min = 1023\n", "expected a number from 1024 to 65535"},
+		{"migration_port_max = 65536\n", "expected a number from 1024 to 65535"},
 		{"tcp_port = 16509\n", "expected a \"string\" in quotes"},
 		{"tcp_port = \"0\"\n", "expected a number from 1 to 65535, in quotes"},
 		{"tcp_port = \"libvirt\"\n", "expected a number from 1 to 65535, in quotes"},
@@ -111,6 +138,11 @@ static void test_between(void)
 		{"auth_tcp = \"sasl\"\n", NULL},
 		{"listen_tcp = 1\nauth_tcp = \"none\"\n", NULL},
 		{"listen_tcp = 1\n", "it needs auth_tcp = \"none\" beside it"},
+		{"migration_host = \"127.0.0.1\"\nmigration_address = \"10.0.0.7\"\n", NULL},
+		{"migration_host = \"localhost2\"\n", NULL},
+		{"migration_port_min = 50000\nmigration_port_max = 50000\n", NULL},
+		{"migration_port_min = 50000\n",
+			"migration_port_min (50000) is above migration_port_max (49215)"},
 		{"listen_tcp = 1\nauth_tcp = \"sasl\"\n", "auth_tcp = \"sasl\" is not supported"},
 	};
 
@@ -129,6 +161,7 @@ static void test_between(void)
 int main(void)
 {
 	test_good();
+	test_migration();
 	test_list();
 	test_between();
 	test_bad();
