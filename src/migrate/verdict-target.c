@@ -24,7 +24,7 @@
 #define ASKERS_MAX     8 /* of one token; the source is one */
 #define ASKER_USEC     (10 * USEC_PER_SEC)
 #define GONE_USEC      (3600 * USEC_PER_SEC)
-#define RETRY_USEC     (2 * USEC_PER_SEC)
+#define RETRY_USEC     (500 * USEC_PER_MSEC)
 
 struct asker {
 	struct offer *offer;

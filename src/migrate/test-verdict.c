@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Tests of the question between two hosts, both of them on one loop: when it is answered, what is on disk then, who is not listened to. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "file.h"
+#include "migrations.h"
+#include "ports.h"
+#include "tap.h"
+#include "verdict.h"
+
+#define TOKEN "0123456789abcdef0123456789abcdef"
+#define OTHER "0123456789abcdef0123456789abcdee" /* which nobody offers, or the second one that is */
+
+static const uint8_t uuid[16] = {1, 2, 3};
+
+/* The destination. */
+struct host {
+	sd_event *loop;
+	char dir[64], address[32];
+	uint16_t port_min, port_max;
+	struct migrations *m;
+	unsigned asked, failed; /* how often, and how often by a source that said so */
+	bool give_up;		/* the answer to that is GONE */
+};
+
+/* The source. */
+struct source {
+	struct verdict_question *q;
+	unsigned answers;
+	enum verdict verdict;
+};
+
+/* True when it came about. */
+#define RUN_UNTIL(loop, condition)                                                                           \
+	({                                                                                                   \
+		uint64_t end_ = clock_now() + 20 * USEC_PER_SEC;                                             \
+		while (!(condition) && clock_now() < end_)                                                   \
+			sd_event_run(loop, 10 * USEC_PER_MSEC);                                              \
+		(condition);                                                                                 \
+	})
+
+static bool host_open(struct host *p)
+{
+	const struct migrations_settings settings = {.lib_dir = p->dir,
+		.migration_address = *p->address ? p->address : NULL,
+		.port_min = p->port_min,
+		.port_max = p->port_max};
+	struct error err = ERROR_INIT;
+
+	p->m = NULL;
+	if (migrations_open(p->loop, &settings, &p->m, &err) == 0)
+		return true;
+	printf("# %s\n", err.message);
+	return false;
+}
+
+/* An address of loopback for each run, so that runs at the same time have all ports to themselves. */
+static void host_init(struct host *p, unsigned ports)
+{
+	unsigned pid = (unsigned)getpid();
+
+	*p = (struct host){.port_min = 20000, .port_max = (uint16_t)(20000 + ports - 1)};
+	snprintf(p->address, sizeof(p->address), "127.%u.%u.%u", 1 + (pid >> 16) % 200, (pid >> 8) % 256,
+		pid % 256);
+	snprintf(p->dir, sizeof(p->dir), "/tmp/godwit-test-verdict-XXXXXX");
+	if (!mkdtemp(p->dir) || sd_event_new(&p->loop) < 0 || !host_open(p))
+		abort();
+}
+
+static void host_fini(struct host *p)
+{
+	_cleanup_close_ int tmp = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct error err = ERROR_INIT;
+
+	migrations_close(p->m);
+	if (dir_remove(tmp, p->dir + strlen("/tmp/"), &err) < 0)
+		ok(false, err.message);
+	sd_event_unref(p->loop);
+}
+
+static char *record_path(const struct host *p, const char *token)
+{
+	return xasprintf("%s/migration/%s.json", p->dir, token);
+}
+
+static bool is_recorded(const struct host *p, const char *token)
+{
+	_cleanup_free_ char *path = record_path(p, token);
+
+	return access(path, F_OK) == 0;
+}
+
+/* What a record says: "open", "runs"; "" when there is none. */
+static const char *read_record(const struct host *p, const char *token, char text[8])
+{
+	_cleanup_free_ char *path = record_path(p, token), *data = NULL;
+	_cleanup_json_ json *record = NULL;
+	struct error err = ERROR_INIT;
+	size_t len;
+
+	text[0] = '\0';
+	if (file_read(AT_FDCWD, path, 4096, &data, &len, &err) == 0 &&
+		json_parse(data, len, &record, &err) == 0 && json_get_string(record, "verdict"))
+		snprintf(text, 8, "%s", json_get_string(record, "verdict"));
+	return text;
+}
+
+static void write_record(const struct host *p, const char *token, const char *text)
+{
+	_cleanup_free_ char *path = record_path(p, token);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	write_full(fd, text, strlen(text));
+	close(fd);
+}
+
+static void on_asked(struct migrations *m, const char *token, bool failed, void *userdata)
+{
+	struct host *p = userdata;
+
+	p->asked++;
+	p->failed += failed;
+	if (p->give_up)
+		verdict_decide(m, token, VERDICT_GONE, NULL);
+}
+
+static uint16_t offer(struct host *p, const char *token)
+{
+	struct error err = ERROR_INIT;
+	uint16_t port = 0;
+
+	if (verdict_offer(p->m, token, uuid, on_asked, p, &port, &err) < 0)
+		printf("# %s\n", err.message);
+	return port;
+}
+
+static void on_answered(enum verdict verdict, void *userdata)
+{
+	struct source *s = userdata;
+
+	s->answers++;
+	s->verdict = verdict;
+}
+
+static void ask(struct source *s, struct host *p, uint16_t port, const char *token, bool failed)
+{
+	struct error err = ERROR_INIT;
+
+	*s = (struct source){0};
+	if (verdict_ask(p->loop, "guest7", p->address, port, token, failed, on_answered, s, &s->q, &err) < 0)
+		abort();
+}
+
+/* Its answer; VERDICT_NONE when none came. */
+static enum verdict get_answer(struct host *p, uint16_t port, const char *token)
+{
+	struct source s;
+
+	ask(&s, p, port, token, false);
+	(void)RUN_UNTIL(p->loop, s.answers > 0);
+	verdict_question_free(s.q);
+	return s.verdict;
+}
+
+static enum verdict decide(struct host *p, const char *token, enum verdict verdict)
+{
+	struct error err = ERROR_INIT;
+
+	if (verdict_decide(p->m, token, verdict, &err) < 0)
+		printf("# %s\n", err.message);
+	return verdict_get(p->m, token);
+}
+
+/* ---- whoever it is that connects ---- */
+
+static int call(const char *address, uint16_t port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	bool is4 = inet_pton(AF_INET, address, &in.sin_addr) == 1;
+	int fd = socket(is4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	inet_pton(AF_INET6, address, &in6.sin6_addr);
+	if (fd >= 0 && connect(fd, is4 ? (struct sockaddr *)&in : (struct sockaddr *)&in6,
+			       is4 ? sizeof(in) : sizeof(in6)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* What comes back; "" when the other side hangs up without a word. Closes fd. */
+static const char *hear(struct host *p, int fd, char text[16])
+{
+	ssize_t n;
+
+	(void)RUN_UNTIL(p->loop, recv(fd, text, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN);
+	n = recv(fd, text, 15, MSG_DONTWAIT);
+	close(fd);
+	if (n < 0)
+		return errno == ECONNRESET ? "" : "nothing";
+	text[n] = '\0';
+	return text;
+}
+
+static const char *say(struct host *p, uint16_t port, const char *line, size_t len, char text[16])
+{
+	int fd = call(p->address, port);
+
+	return fd < 0 || send(fd, line, len, MSG_NOSIGNAL) != (ssize_t)len ? "unreachable"
+									   : hear(p, fd, text);
+}
+
+/* ---- tests ---- */
+
+static void test_after(void)
+{
+	struct host p;
+	uint16_t port;
+	char text[8];
+
+	host_init(&p, 8);
+	port = offer(&p, TOKEN);
+	ok(port >= p.port_min && port <= p.port_max, "a token is offered on a port of the range");
+	is_int(verdict_get(p.m, TOKEN), VERDICT_NONE, "nothing is decided");
+	is_str(read_record(&p, TOKEN, text), "open", "which is written down");
+	is_int(decide(&p, TOKEN, VERDICT_RUNS), VERDICT_RUNS, "it runs");
+	is_str(read_record(&p, TOKEN, text), "runs", "as is on disk then");
+	is_int(decide(&p, TOKEN, VERDICT_RUNS), VERDICT_RUNS, "it is decided again");
+	is_int(get_answer(&p, port, TOKEN), VERDICT_RUNS, "whoever asks hears it");
+	is_int(p.asked, 0, "and nobody else is asked");
+	verdict_release(p.m, TOKEN);
+	is_int(get_answer(&p, port, TOKEN), VERDICT_RUNS, "also when the owner is gone");
+	offer(&p, OTHER);
+	verdict_understood(p.loop, p.address, port, TOKEN);
+	ok(RUN_UNTIL(p.loop, !is_recorded(&p, TOKEN)), "once it is understood it is forgotten");
+	is_int(verdict_get(p.m, TOKEN), VERDICT_NONE, "altogether");
+	ok(is_int(verdict_offer(p.m, OTHER, uuid, on_asked, &p, &port, NULL), -1, "no token comes twice"),
+		"which is refused");
+	is_int(verdict_offer(p.m, "12", uuid, on_asked, &p, &port, NULL), -1, "nor a short one");
+	host_fini(&p);
+}
+
+static void test_before(void)
+{
+	static const char early[] = "godwit-verdict 1 " OTHER " understood\n";
+	struct source s, t;
+	struct host p;
+	uint16_t port;
+	char text[8], said[16];
+
+	host_init(&p, 8);
+	port = offer(&p, TOKEN);
+	ask(&s, &p, port, TOKEN, false);
+	is_int(s.answers, 0, "nothing is answered from within");
+	ok(RUN_UNTIL(p.loop, p.asked == 1) && p.failed == 0, "a source that has sent everything asks");
+	verdict_understood(p.loop, p.address, port, TOKEN);
+	ask(&t, &p, port, TOKEN, true);
+	ok(RUN_UNTIL(p.loop, p.asked == 2) && p.failed == 1, "one that has failed says so");
+	ok(s.answers == 0 && t.answers == 0 && verdict_get(p.m, TOKEN) == VERDICT_NONE, "both wait");
+	decide(&p, TOKEN, VERDICT_RUNS);
+	ok(RUN_UNTIL(p.loop, s.answers && t.answers) && s.verdict == VERDICT_RUNS &&
+			t.verdict == VERDICT_RUNS,
+		"until it is decided");
+	is_str(read_record(&p, TOKEN, text), "runs", "being understood before that means nothing");
+	verdict_question_free(s.q);
+	verdict_question_free(t.q);
+
+	port = offer(&p, OTHER);
+	p.give_up = true;
+	ask(&s, &p, port, OTHER, true);
+	ok(RUN_UNTIL(p.loop, s.answers > 0) && s.verdict == VERDICT_GONE, "it is given up while it is asked");
+	verdict_question_free(s.q);
+	is_int(s.answers, 1, "which is said once to each");
+	is_int(get_answer(&p, port, OTHER), VERDICT_GONE, "that asks");
+	verdict_understood(p.loop, p.address, port, OTHER);
+	ok(RUN_UNTIL(p.loop, !is_recorded(&p, OTHER)), "until it is understood");
+	port = offer(&p, OTHER);
+	is_str(say(&p, port, early, strlen(early), said), "", "understood before it is decided");
+	verdict_release(p.m, OTHER);
+	ok(!is_recorded(&p, OTHER), "it goes with its owner");
+	host_fini(&p);
+}
+
+static void test_unknown(void)
+{
+	struct host p;
+	uint16_t port, other;
+
+	host_init(&p, 8);
+	port = offer(&p, TOKEN);
+	is_int(get_answer(&p, port, OTHER), VERDICT_GONE, "what is not known is gone");
+	ok(p.asked == 0 && verdict_get(p.m, TOKEN) == VERDICT_NONE, "and nothing to the one that is");
+	other = offer(&p, OTHER);
+	ok(other && other != port, "each has its port");
+	decide(&p, OTHER, VERDICT_RUNS);
+	is_int(get_answer(&p, port, OTHER), VERDICT_RUNS, "and may be asked about at any of them");
+	verdict_release(p.m, TOKEN);
+	is_int(get_answer(&p, other, TOKEN), VERDICT_GONE, "released undecided it is gone");
+	host_fini(&p);
+}
+
+static void test_restart(void)
+{
+	static const char *const damaged[] = {"", "{", "[]", "{\"version\":2,\"port\":20000}"};
+	struct host p;
+	uint16_t port;
+
+	host_init(&p, 2);
+	port = offer(&p, TOKEN);
+	decide(&p, TOKEN, VERDICT_RUNS);
+	ok(offer(&p, OTHER) != port, "another one is on its way");
+	migrations_close(p.m);
+	ok(host_open(&p), "the next daemon");
+	is_int(verdict_get(p.m, TOKEN), VERDICT_RUNS, "knows what runs");
+	is_int(verdict_get(p.m, OTHER), VERDICT_GONE, "and that what was not decided never will");
+	is_int(get_answer(&p, port, TOKEN), VERDICT_RUNS, "it answers where the other one did");
+	is_int(get_answer(&p, port, OTHER), VERDICT_GONE, "for both");
+	for (size_t i = 0; i < ARRAY_SIZE(damaged); i++) {
+		write_record(&p, TOKEN, damaged[i]);
+		migrations_close(p.m);
+		ok(host_open(&p) && verdict_get(p.m, TOKEN) == VERDICT_RUNS,
+			"it runs also when its record is damaged");
+	}
+	host_fini(&p);
+}
+
+/* The next daemon finds its port taken, by somebody who hangs up. */
+static void test_port_taken(void)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	struct source s;
+	struct host p;
+	uint16_t port;
+	int fd, one = 1;
+
+	host_init(&p, 1);
+	port = offer(&p, TOKEN);
+	is_int(verdict_offer(p.m, OTHER, uuid, on_asked, &p, &(uint16_t){0}, NULL), -1, "no port is left");
+	is_int(ports_take(p.m, &(uint16_t){0}, NULL), -1, "for anybody");
+	decide(&p, TOKEN, VERDICT_RUNS);
+	migrations_close(p.m);
+	ask(&s, &p, port, TOKEN, false);
+	ok(RUN_UNTIL(p.loop, strstr(verdict_question_trouble(s.q), "connect: Connection refused")),
+		"a source finds nobody");
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	in.sin_port = htons(port);
+	inet_pton(AF_INET, p.address, &in.sin_addr);
+	ok(bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0 && listen(fd, 8) == 0, "somebody has the port");
+	ok(host_open(&p) && verdict_get(p.m, TOKEN) == VERDICT_RUNS, "the next daemon knows its VM");
+	close(fd);
+	ok(RUN_UNTIL(p.loop, s.answers > 0) && s.verdict == VERDICT_RUNS,
+		"and answers as soon as it has its port");
+	verdict_question_free(s.q);
+	verdict_understood(p.loop, p.address, port, TOKEN);
+	ok(RUN_UNTIL(p.loop, verdict_get(p.m, TOKEN) == VERDICT_NONE), "when all is understood");
+	ok(ports_take(p.m, &port, NULL) == 0 && port == p.port_min, "the port is free");
+	is_int(ports_take(p.m, &(uint16_t){0}, NULL), -1, "for one");
+	ports_give(p.m, 0);
+	ports_give(p.m, port);
+	ok(ports_take(p.m, &port, NULL) == 0, "after another");
+	host_fini(&p);
+}
+
+static void test_rude(void)
+{
+	static const char *const lines[] = {"\n", "GET / HTTP/1.0\r\n\r\n",
+		"godwit-verdict 2 " TOKEN " completed\n", "godwit-verdict 1 " TOKEN "\n",
+		"godwit-verdict 1 " TOKEN " perhaps\n", "godwit-verdict 1 " TOKEN "0 completed\n",
+		"godwit-verdict 1 012 completed\n", "godwit-verdict 1 " TOKEN " completed \n"};
+	static const char right[] = "godwit-verdict 1 " TOKEN " completed\n";
+	char text[16], flood[200], with_zero[] = "godwit-verdict 1 " TOKEN " completed\n";
+	struct host p;
+	uint16_t port;
+	int fd;
+
+	host_init(&p, 8);
+	port = offer(&p, TOKEN);
+	decide(&p, TOKEN, VERDICT_RUNS);
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+		is_str(say(&p, port, lines[i], strlen(lines[i]), text), "", "a line that is none");
+	memset(flood, 'a', sizeof(flood));
+	is_str(say(&p, port, flood, sizeof(flood), text), "", "a line without an end");
+	is_str(say(&p, port, right, strlen(right), text), "runs\n", "a right one is answered");
+	fd = call(p.address, port);
+	send(fd, right, 20, MSG_NOSIGNAL);
+	ok(sd_event_run(p.loop, USEC_PER_SEC) > 0 && sd_event_run(p.loop, USEC_PER_SEC) > 0,
+		"half of one is read");
+	send(fd, right + 20, strlen(right) - 20, MSG_NOSIGNAL);
+	is_str(hear(&p, fd, text), "runs\n", "and the other half");
+	fd = call(p.address, port);
+	with_zero[3] = '\0';
+	send(fd, with_zero, sizeof(with_zero) - 1, MSG_NOSIGNAL);
+	shutdown(fd, SHUT_WR);
+	is_str(hear(&p, fd, text), "", "one with a zero in it is none");
+	ok(is_recorded(&p, TOKEN) && p.asked == 0, "none of them has done anything");
+	host_fini(&p);
+}
+
+/* The other side is no godwit. */
+struct stranger {
+	const char *says;
+	int fd; /* of the last one that it has spoken to */
+};
+
+static int on_stranger(sd_event_source *source, int listener, uint32_t events, void *userdata)
+{
+	struct stranger *s = userdata;
+
+	close_p(&s->fd);
+	s->fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	send(s->fd, s->says, strlen(s->says), MSG_NOSIGNAL);
+	shutdown(s->fd, SHUT_WR);
+	return 0;
+}
+
+static void test_stranger(void)
+{
+	static const struct {
+		const char *says, *trouble;
+	} cases[] = {
+		{"RUNS\n", "that is no godwit"},
+		{"running\n", "that is no godwit"},
+		{"\n", "that is no godwit"},
+		{"SSH-2.0-OpenSSH_9.2p1\r\n", "it hung up without an answer"},
+		{"gone", "it hung up without an answer"},
+		{"", "it hung up without an answer"},
+	};
+	struct host p;
+	struct source s;
+	uint16_t port;
+
+	host_init(&p, 8);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct stranger stranger = {cases[i].says, -1};
+		sd_event_source *io = NULL;
+		int fd = -1;
+
+		if (migrations_listen(p.m, 0, &fd, &port, NULL) < 0)
+			abort();
+		sd_event_add_io(p.loop, &io, fd, EPOLLIN, on_stranger, &stranger);
+		ask(&s, &p, port, TOKEN, false);
+		ok(RUN_UNTIL(p.loop, *verdict_question_trouble(s.q)) && s.answers == 0 &&
+				strstr(verdict_question_trouble(s.q), cases[i].trouble),
+			cases[i].trouble);
+		verdict_question_free(s.q);
+		sd_event_source_disable_unref(io);
+		close_p(&stranger.fd);
+		close(fd);
+	}
+	host_fini(&p);
+}
+
+static void test_names(void)
+{
+	static const char no_name[] =
+		"a234567890123456789012345678901234567890123456789012345678901234567890.invalid";
+	struct error err = ERROR_INIT;
+	struct source s = {0};
+	struct host p;
+
+	host_init(&p, 1);
+	ok(verdict_ask(p.loop, "guest7", no_name, 1, TOKEN, false, on_answered, &s, &s.q, &err) == 0,
+		"nobody looks a name up in here");
+	ok(RUN_UNTIL(p.loop, strstr(verdict_question_trouble(s.q), "look up")) && s.answers == 0,
+		"one that means nothing is no answer");
+	verdict_question_free(s.q);
+	ask(&s, &p, offer(&p, TOKEN), TOKEN, false);
+	verdict_question_free(s.q);
+	verdict_question_free(NULL);
+	is_int(s.answers, 0, "who has forgotten the question hears nothing");
+	host_fini(&p);
+}
+
+/* All addresses, of both kinds; the port is whatever other runs have left. */
+static void test_addresses(void)
+{
+	static const char question[] = "godwit-verdict 1 " TOKEN " completed\n";
+	static const char *const addresses[] = {"127.0.0.1", "::1"};
+	struct host p;
+	uint16_t port;
+	char text[16];
+
+	host_init(&p, 64);
+	migrations_close(p.m);
+	*p.address = '\0';
+	ok(host_open(&p), "without an address");
+	port = offer(&p, TOKEN);
+	decide(&p, TOKEN, VERDICT_RUNS);
+	for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
+		int fd = call(addresses[i], port);
+
+		if (fd < 0 && i == 1) {
+			ok(true, "this host has no IPv6 # SKIP");
+			continue;
+		}
+		send(fd, question, strlen(question), MSG_NOSIGNAL);
+		is_str(hear(&p, fd, text), "runs\n", addresses[i]);
+	}
+	host_fini(&p);
+}
+
+int main(void)
+{
+	test_after();
+	test_before();
+	test_unknown();
+	test_restart();
+	test_port_taken();
+	test_rude();
+	test_stranger();
+	test_names();
+	test_addresses();
+	return done_testing();
+}
