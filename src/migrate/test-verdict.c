@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -479,6 +480,32 @@ static void test_names(void)
 	host_fini(&p);
 }
 
+/* The process that looks names up cannot always be started. */
+static void test_no_process(void)
+{
+	struct rlimit before, none;
+	struct source s;
+	struct host p;
+	uint16_t port;
+
+	host_init(&p, 1);
+	port = offer(&p, TOKEN);
+	decide(&p, TOKEN, VERDICT_RUNS);
+	migrations_close(TAKE_PTR(p.m));
+	ask(&s, &p, port, TOKEN, false);
+	ok(RUN_UNTIL(p.loop, strstr(verdict_question_trouble(s.q), "Connection refused")), "nobody is there");
+	getrlimit(RLIMIT_NOFILE, &before);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+	setrlimit(RLIMIT_NOFILE, &none);
+	ok(RUN_UNTIL(p.loop, strstr(verdict_question_trouble(s.q), "Too many open files")),
+		"then nobody can be asked");
+	setrlimit(RLIMIT_NOFILE, &before);
+	ok(host_open(&p) && RUN_UNTIL(p.loop, s.answers > 0) && s.verdict == VERDICT_RUNS,
+		"it is asked again all the same");
+	verdict_question_free(s.q);
+	host_fini(&p);
+}
+
 /* All addresses, of both kinds; the port is whatever other runs have left. */
 static void test_addresses(void)
 {
@@ -517,6 +544,7 @@ int main(void)
 	test_rude();
 	test_stranger();
 	test_names();
+	test_no_process();
 	test_addresses();
 	return done_testing();
 }

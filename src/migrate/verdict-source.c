@@ -74,6 +74,7 @@ const char *verdict_question_trouble(const struct verdict_question *q)
 	return q->trouble.message;
 }
 
+static void fail(struct verdict_question *q, const struct error *why);
 static int begin(struct verdict_question *q, struct error *err);
 
 static int try_again(sd_event_source *source, uint64_t usec, void *userdata)
@@ -83,7 +84,7 @@ static int try_again(sd_event_source *source, uint64_t usec, void *userdata)
 
 	q->timer = sd_event_source_disable_unref(q->timer);
 	if (begin(q, &err) < 0)
-		log_write(LOG_LEVEL_ERROR, q->vm_name, NULL, "ask %s: %s", q->host, err.message);
+		fail(q, &err);
 	return 0;
 }
 
