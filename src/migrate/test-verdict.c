@@ -289,6 +289,34 @@ static void test_before(void)
 	host_fini(&p);
 }
 
+/* What the source may have been told is never taken back. */
+static void test_decided(void)
+{
+	struct host p;
+	uint16_t port;
+	char text[8];
+
+	host_init(&p, 8);
+	port = offer(&p, TOKEN);
+	decide(&p, TOKEN, VERDICT_RUNS);
+	is_int(verdict_decide(p.m, TOKEN, VERDICT_GONE, NULL), -1, "what runs is not gone");
+	is_str(read_record(&p, TOKEN, text), "runs", "and stays written down");
+	is_int(get_answer(&p, port, TOKEN), VERDICT_RUNS, "and is answered");
+	port = offer(&p, OTHER);
+	write_record(&p, OTHER, "{\"version\":1,\"verdict\":\"runs\"}");
+	is_int(verdict_decide(p.m, OTHER, VERDICT_GONE, NULL), 0,
+		"it is given up, though it stands there that it runs");
+	is_int(verdict_decide(p.m, OTHER, VERDICT_GONE, NULL), 0, "that can be said again");
+	is_int(verdict_decide(p.m, OTHER, VERDICT_RUNS, NULL), -1, "but not that it runs");
+	is_str(read_record(&p, OTHER, text), "open", "nor is it written down");
+	migrations_close(p.m);
+	ok(host_open(&p) && verdict_get(p.m, OTHER) == VERDICT_GONE, "the next daemon knows it");
+	is_int(get_answer(&p, port, OTHER), VERDICT_GONE, "and says so");
+	is_int(verdict_decide(p.m, "00000000000000000000000000000000", VERDICT_RUNS, NULL), -1,
+		"nothing runs that nobody can ask about");
+	host_fini(&p);
+}
+
 static void test_unknown(void)
 {
 	struct host p;
@@ -538,6 +566,7 @@ int main(void)
 {
 	test_after();
 	test_before();
+	test_decided();
 	test_unknown();
 	test_restart();
 	test_port_taken();

@@ -351,13 +351,23 @@ static int write_record(const struct offer *o, struct error *err)
 int verdict_decide(struct migrations *m, const char *token, enum verdict verdict, struct error *err)
 {
 	struct offer *o = find(m, token);
+	struct error trouble = ERROR_INIT;
 
-	if (!o || o->verdict == verdict)
+	if (o ? o->verdict == verdict : verdict != VERDICT_RUNS)
 		return 0;
+	/* The source may have been told. */
+	if (!o || o->verdict != VERDICT_NONE)
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"how this migration ends is decided already: %s",
+			o && o->verdict == VERDICT_RUNS ? "it runs here" : "it does not run here");
 	o->verdict = verdict;
-	if (verdict == VERDICT_RUNS && write_record(o, err) < 0) {
-		o->verdict = VERDICT_NONE;
-		return -1;
+	/* Also when it is gone: to write down that it runs may have failed, and the record be there all the same. */
+	if (write_record(o, verdict == VERDICT_RUNS ? err : &trouble) < 0) {
+		if (verdict == VERDICT_RUNS) {
+			o->verdict = VERDICT_NONE;
+			return -1;
+		}
+		log_write(LOG_LEVEL_WARNING, NULL, NULL, "%s", trouble.message);
 	}
 	for (size_t i = o->askers.n; i-- > 0;)
 		if (o->askers.items[i]->waits)

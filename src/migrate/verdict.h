@@ -34,7 +34,10 @@ typedef void (*verdict_asked_fn)(struct migrations *m, const char *token, bool f
 /* Listen for questions about this token; *ret_port is where. Undecided until verdict_decide. */
 int verdict_offer(struct migrations *m, const char *token, const uint8_t uuid[16], verdict_asked_fn asked,
 	void *userdata, uint16_t *ret_port, struct error *err);
-/* RUNS is on disk when this returns. GONE forgets the token. Idempotent; whoever asked gets its answer. */
+/*
+ * RUNS is on disk when this returns; so is GONE, or it is said in the log. Idempotent; whoever asked gets its answer. ERROR_OPERATION_INVALID, and nothing is
+ * changed: what is decided otherwise, or RUNS for a token that is not known (any more).
+ */
 int verdict_decide(struct migrations *m, const char *token, enum verdict verdict, struct error *err);
 /* `asked` is not called any more (its owner goes); what is written stays. */
 void verdict_release(struct migrations *m, const char *token);
