@@ -433,6 +433,33 @@ static void test_rude(void)
 	host_fini(&p);
 }
 
+static void test_many(void)
+{
+	static const char question[] = "godwit-verdict 1 " TOKEN " completed\n";
+	int fds[20], waiting;
+	struct host p;
+	uint16_t port;
+	char text[16];
+
+	host_init(&p, 8);
+	port = offer(&p, TOKEN);
+	memset(fds, -1, sizeof(fds));
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = call(p.address, port);
+		send(fds[i], question, strlen(question), MSG_NOSIGNAL);
+		if (!RUN_UNTIL(p.loop, p.asked == i + 1))
+			break;
+	}
+	is_int(p.asked, ARRAY_SIZE(fds), "a source that comes again and again is heard");
+	is_str(hear(&p, fds[0], text), "", "what it left behind is closed");
+	waiting = fds[ARRAY_SIZE(fds) - 1];
+	decide(&p, TOKEN, VERDICT_RUNS);
+	is_str(hear(&p, waiting, text), "runs\n", "where it waits it is answered");
+	for (size_t i = 1; i < ARRAY_SIZE(fds) - 1; i++)
+		close(fds[i]);
+	host_fini(&p);
+}
+
 /* The other side is no godwit. */
 struct stranger {
 	const char *says;
@@ -571,6 +598,7 @@ int main(void)
 	test_restart();
 	test_port_taken();
 	test_rude();
+	test_many();
 	test_stranger();
 	test_names();
 	test_no_process();

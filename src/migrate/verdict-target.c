@@ -21,7 +21,7 @@
 #define RECORD_VERSION 1
 #define RECORD_MAX     4096
 #define QUESTION_MAX   128
-#define ASKERS_MAX     8 /* of one token; the source is one */
+#define ASKERS_MAX     8 /* of one token; the source is one. The oldest goes for another one */
 #define ASKER_USEC     (10 * USEC_PER_SEC)
 #define GONE_USEC      (3600 * USEC_PER_SEC)
 #define RETRY_USEC     (500 * USEC_PER_MSEC)
@@ -197,10 +197,9 @@ static int connected(sd_event_source *source, int listener, uint32_t events, voi
 
 	if (fd < 0)
 		return 0;
-	if (o->askers.n >= ASKERS_MAX) {
-		close(fd);
-		return 0;
-	}
+	/* A source whose host lost the network is not seen to go; its next question must find a place. */
+	if (o->askers.n >= ASKERS_MAX)
+		asker_free(o->askers.items[0]);
 	a = NEW(struct asker);
 	*a = (struct asker){.offer = o, .fd = fd};
 	VEC_ADD(&o->askers, a);
