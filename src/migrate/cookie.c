@@ -28,6 +28,7 @@ void cookie_fini(struct cookie *c)
 	free(c->graphics_listen);
 	free(c->token);
 	free(c->handover_host);
+	free(c->handover_place);
 	*c = (struct cookie){0};
 }
 
@@ -161,6 +162,7 @@ static void put_parts(struct xml_writer *w, const struct cookie *c)
 		xml_put_attr(w, "host", c->handover_host);
 		if (c->handover_port)
 			xml_put_attrf(w, "port", "%u", c->handover_port);
+		xml_put_attr(w, "place", c->handover_place);
 		xml_end(w, "handover");
 	}
 }
@@ -323,6 +325,12 @@ static int read_lockstate(const xmlNode *node, struct cookie *c, struct error *e
 	return c->lock_driver ? 0 : damaged("<lockstate> has no driver", err);
 }
 
+static bool is_token(const char *text)
+{
+	return text && strlen(text) == COOKIE_TOKEN_LEN &&
+	       strspn(text, "0123456789abcdef") == COOKIE_TOKEN_LEN;
+}
+
 static int read_handover(const xmlNode *node, struct cookie *c, struct error *err)
 {
 	_cleanup_free_ char *port = xml_attr(node, "port");
@@ -330,11 +338,11 @@ static int read_handover(const xmlNode *node, struct cookie *c, struct error *er
 
 	c->token = xml_attr(node, "token");
 	c->handover_host = xml_attr(node, "host");
-	if (!c->token || strlen(c->token) != COOKIE_TOKEN_LEN ||
-		strspn(c->token, "0123456789abcdef") != COOKIE_TOKEN_LEN)
+	c->handover_place = xml_attr(node, "place");
+	if (!is_token(c->token))
 		return damaged("<handover> has no token", err);
-	if (!read_number(port, UINT16_MAX, &n) || (n && !c->handover_host))
-		return damaged("<handover> has no such port, or no host for it", err);
+	if (!read_number(port, UINT16_MAX, &n) || (n && (!c->handover_host || !is_token(c->handover_place))))
+		return damaged("<handover> has no such port, or no host or place for it", err);
 	c->handover_port = (uint16_t)n;
 	c->has |= COOKIE_HANDOVER;
 	return 0;

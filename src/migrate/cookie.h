@@ -3,10 +3,10 @@
  * What the daemons of both sides tell each other in a migration, carried by whoever drives the phases: libvirt's XML document <qemu-migration>,
  * and one element of ours that libvirt ignores:
  *
- *	<handover token="32 hex digits" [host="name or address" port="49153"]/>
+ *	<handover token="32 hex digits" [host="name or address" port="49153" place="32 hex digits"]/>
  *
- * source to destination: its token; the source knows how to pass the right to run (handover.h). destination to source: the same token, and
- * where it can be asked.
+ * source to destination: its token; the source knows how to pass the right to run (handover.h). destination to source: the same token,
+ * where it can be asked, and whose word counts (verdict.h).
  */
 #pragma once
 
@@ -71,7 +71,7 @@ struct cookie {
 	char *graphics_type, *graphics_listen;
 	int graphics_port, graphics_tls_port;
 	struct cookie_statistics statistics;
-	char *token, *handover_host; /* handover */
+	char *token, *handover_host, *handover_place; /* handover */
 	uint16_t handover_port;
 };
 

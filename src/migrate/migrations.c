@@ -30,7 +30,7 @@ int migrations_open(
 	m->settings.migration_host = xstrdup(s->migration_host);
 	m->settings.migration_address = xstrdup(s->migration_address);
 	m->dir_fd = dir_open_or_make(path, 0700, err);
-	if (m->dir_fd < 0 || verdicts_load(m, err) < 0) {
+	if (m->dir_fd < 0 || verdicts_open_place(m, err) < 0 || verdicts_load(m, err) < 0) {
 		migrations_close(m);
 		return -1;
 	}
@@ -47,6 +47,7 @@ void migrations_close(struct migrations *m)
 	sd_event_source_disable_unref(m->retry);
 	VEC_FREE(&m->ports);
 	close_p(&m->dir_fd);
+	free(m->place);
 	free((char *)m->settings.lib_dir);
 	free((char *)m->settings.migration_host);
 	free((char *)m->settings.migration_address);

@@ -14,6 +14,7 @@ struct migrations {
 	sd_event *loop;
 	struct migrations_settings settings; /* strings owned */
 	int dir_fd;			     /* lib/migration */
+	char *place;			     /* verdict.h */
 	VEC(uint16_t) ports;		     /* taken */
 	VEC(struct offer *) offers;
 	VEC(struct offline *) offline; /* target-offline.c */
@@ -31,6 +32,8 @@ int migrations_listen(
 void target_forget_offline(struct migrations *m, const char *name);
 
 /* ---- verdict-target.c ---- */
+/* Reads what this daemon is known by, or makes it. */
+int verdicts_open_place(struct migrations *m, struct error *err);
 /* What an earlier daemon has decided is answered again. */
 int verdicts_load(struct migrations *m, struct error *err);
 void verdicts_close(struct migrations *m);

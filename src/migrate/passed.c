@@ -30,9 +30,9 @@ int passed_write(const struct source_operation *s, struct error *err)
 {
 	_cleanup_close_ int dir = open_directory(s, err);
 	_cleanup_free_ char *name = file_name(s), *text = NULL;
-	_cleanup_json_ json *o =
-		json_pack("i:version", (int64_t)PASSED_VERSION, "s:token", s->token, "s:host", s->their_host,
-			"u:port", (uint64_t)s->their_port, "i:verdict", (int64_t)s->verdict, NULL);
+	_cleanup_json_ json *o = json_pack("i:version", (int64_t)PASSED_VERSION, "s:token", s->token,
+		"s:host", s->their_host, "u:port", (uint64_t)s->their_port, "s:place", s->their_place,
+		"i:verdict", (int64_t)s->verdict, NULL);
 
 	if (dir < 0)
 		return -1;
@@ -53,6 +53,7 @@ bool passed_read(struct source_operation *s)
 		return false;
 	replace_string(&s->token, json_get_string(o, "token"));
 	replace_string(&s->their_host, json_get_string(o, "host"));
+	replace_string(&s->their_place, json_get_string(o, "place"));
 	s->their_port = (uint16_t)json_get_uint(o, "port", 0);
 	s->verdict = (enum verdict)json_get_int(o, "verdict", VERDICT_NONE);
 	return true;

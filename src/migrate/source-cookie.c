@@ -155,6 +155,7 @@ int source_take_cookie(struct source_operation *s, const char *text, struct erro
 	if (c.has & COOKIE_HANDOVER && c.handover_port && streq(c.token, s->token)) {
 		replace_string(&s->their_host, c.handover_host);
 		s->their_port = c.handover_port;
+		replace_string(&s->their_place, c.handover_place);
 	}
 	s->nbd_port = c.nbd_port;
 	replace_string(&s->nbd_host, c.hostname);

@@ -313,9 +313,15 @@ static void answered(enum verdict verdict, void *userdata)
 	heard(s);
 }
 
+static struct verdict_address their_address(const struct source_operation *s)
+{
+	return (struct verdict_address){s->their_host, s->their_port, s->their_place};
+}
+
 static enum step_result hear(struct job *job, void *context, struct error *err)
 {
 	struct source_operation *s = context;
+	const struct verdict_address where = their_address(s);
 
 	if (s->is_sent && !s->is_postcopy)
 		answer_perform(s);
@@ -324,8 +330,8 @@ static enum step_result hear(struct job *job, void *context, struct error *err)
 	s->awaits_confirm = true;
 	if (!s->their_port)
 		return s->client ? STEP_WAIT : STEP_DONE;
-	if (verdict_ask(s->op.vm->registry->loop, s->op.vm->name, s->their_host, s->their_port, s->token,
-		    false, answered, s, &s->question, err) < 0)
+	if (verdict_ask(s->op.vm->registry->loop, s->op.vm->name, &where, s->token, false, answered, s,
+		    &s->question, err) < 0)
 		return STEP_FAILED;
 	return STEP_WAIT;
 }
@@ -422,8 +428,10 @@ static enum step_result undefine(struct job *job, void *context, struct error *e
 
 static void say_understood(struct source_operation *s)
 {
+	const struct verdict_address where = their_address(s);
+
 	if (s->their_port)
-		verdict_understood(s->op.vm->registry->loop, s->their_host, s->their_port, s->token);
+		verdict_understood(s->op.vm->registry->loop, &where, s->token);
 	s->their_port = 0;
 }
 
@@ -577,6 +585,7 @@ static void release(struct operation *op)
 	free(s->lease_state);
 	free(s->uri);
 	free(s->their_host);
+	free(s->their_place);
 }
 
 const struct operation_type source_operation_type = {

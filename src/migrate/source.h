@@ -19,13 +19,13 @@ struct source_operation {
 	char *lease_state; /* what the other side's lock manager is to be told */
 	struct lease_request *inquiry;
 	/* From the destination. */
-	char *uri;	    /* where its QEMU listens */
-	int stream_fd;	    /* tunnelled: where the state is to go; else -1 */
-	char *nbd_host;	    /* where its disks are written to */
-	uint16_t nbd_port;  /* 0: nowhere */
-	struct strv theirs; /* what its QEMU can do */
-	char *their_host;
-	uint16_t their_port; /* of verdict.h; 0: it cannot be asked, being no godwit */
+	char *uri;			/* where its QEMU listens */
+	int stream_fd;			/* tunnelled: where the state is to go; else -1 */
+	char *nbd_host;			/* where its disks are written to */
+	uint16_t nbd_port;		/* 0: nowhere */
+	struct strv theirs;		/* what its QEMU can do */
+	char *their_host, *their_place; /* of verdict.h */
+	uint16_t their_port;		/* of verdict.h; 0: it cannot be asked, being no godwit */
 	/* How far it is. */
 	enum handover_source handover;
 	enum verdict verdict;

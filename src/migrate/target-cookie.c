@@ -88,6 +88,7 @@ char *target_make_answer(struct target_operation *t)
 		c.token = xstrdup(t->token);
 		c.handover_host = xstrdup(settings->migration_host ?: vm->registry->settings.hostname);
 		c.handover_port = t->verdict_port;
+		c.handover_place = xstrdup(verdict_get_place(vm->registry->settings.migrations));
 	}
 	text = cookie_format(&c);
 	cookie_fini(&c);

@@ -24,7 +24,7 @@ static const uint8_t uuid[16] = {1, 2, 3};
 /* The destination. */
 struct host {
 	sd_event *loop;
-	char dir[64], address[32];
+	char dir[64], address[32], place[VERDICT_TOKEN_LEN + 1];
 	uint16_t port_min, port_max;
 	struct migrations *m;
 	unsigned asked, failed; /* how often, and how often by a source that said so */
@@ -56,8 +56,10 @@ static bool host_open(struct host *p)
 	struct error err = ERROR_INIT;
 
 	p->m = NULL;
-	if (migrations_open(p->loop, &settings, &p->m, &err) == 0)
+	if (migrations_open(p->loop, &settings, &p->m, &err) == 0) {
+		snprintf(p->place, sizeof(p->place), "%s", verdict_get_place(p->m));
 		return true;
+	}
 	printf("# %s\n", err.message);
 	return false;
 }
@@ -152,10 +154,11 @@ static void on_answered(enum verdict verdict, void *userdata)
 
 static void ask(struct source *s, struct host *p, uint16_t port, const char *token, bool failed)
 {
+	struct verdict_address where = {p->address, port, p->place};
 	struct error err = ERROR_INIT;
 
 	*s = (struct source){0};
-	if (verdict_ask(p->loop, "guest7", p->address, port, token, failed, on_answered, s, &s->q, &err) < 0)
+	if (verdict_ask(p->loop, "guest7", &where, token, failed, on_answered, s, &s->q, &err) < 0)
 		abort();
 }
 
@@ -210,6 +213,12 @@ static const char *hear(struct host *p, int fd, char text[16])
 	return text;
 }
 
+/* What a source with everything sent says. Caller frees. */
+static char *question(const struct host *p)
+{
+	return xasprintf("godwit-verdict 1 %s " TOKEN " completed\n", p->place);
+}
+
 static const char *say(struct host *p, uint16_t port, const char *line, size_t len, char text[16])
 {
 	int fd = call(p->address, port);
@@ -239,7 +248,7 @@ static void test_after(void)
 	verdict_release(p.m, TOKEN);
 	is_int(get_answer(&p, port, TOKEN), VERDICT_RUNS, "also when the owner is gone");
 	offer(&p, OTHER);
-	verdict_understood(p.loop, p.address, port, TOKEN);
+	verdict_understood(p.loop, &(struct verdict_address){p.address, port, p.place}, TOKEN);
 	ok(RUN_UNTIL(p.loop, !is_recorded(&p, TOKEN)), "once it is understood it is forgotten");
 	is_int(verdict_get(p.m, TOKEN), VERDICT_NONE, "altogether");
 	ok(is_int(verdict_offer(p.m, OTHER, uuid, on_asked, &p, &port, NULL), -1, "no token comes twice"),
@@ -250,7 +259,7 @@ static void test_after(void)
 
 static void test_before(void)
 {
-	static const char early[] = "godwit-verdict 1 " OTHER " understood\n";
+	_cleanup_free_ char *early = NULL;
 	struct source s, t;
 	struct host p;
 	uint16_t port;
@@ -261,7 +270,7 @@ static void test_before(void)
 	ask(&s, &p, port, TOKEN, false);
 	is_int(s.answers, 0, "nothing is answered from within");
 	ok(RUN_UNTIL(p.loop, p.asked == 1) && p.failed == 0, "a source that has sent everything asks");
-	verdict_understood(p.loop, p.address, port, TOKEN);
+	verdict_understood(p.loop, &(struct verdict_address){p.address, port, p.place}, TOKEN);
 	ask(&t, &p, port, TOKEN, true);
 	ok(RUN_UNTIL(p.loop, p.asked == 2) && p.failed == 1, "one that has failed says so");
 	ok(s.answers == 0 && t.answers == 0 && verdict_get(p.m, TOKEN) == VERDICT_NONE, "both wait");
@@ -280,9 +289,10 @@ static void test_before(void)
 	verdict_question_free(s.q);
 	is_int(s.answers, 1, "which is said once to each");
 	is_int(get_answer(&p, port, OTHER), VERDICT_GONE, "that asks");
-	verdict_understood(p.loop, p.address, port, OTHER);
+	verdict_understood(p.loop, &(struct verdict_address){p.address, port, p.place}, OTHER);
 	ok(RUN_UNTIL(p.loop, !is_recorded(&p, OTHER)), "until it is understood");
 	port = offer(&p, OTHER);
+	early = xasprintf("godwit-verdict 1 %s " OTHER " understood\n", p.place);
 	is_str(say(&p, port, early, strlen(early), said), "", "understood before it is decided");
 	verdict_release(p.m, OTHER);
 	ok(!is_recorded(&p, OTHER), "it goes with its owner");
@@ -388,7 +398,7 @@ static void test_port_taken(void)
 	ok(RUN_UNTIL(p.loop, s.answers > 0) && s.verdict == VERDICT_RUNS,
 		"and answers as soon as it has its port");
 	verdict_question_free(s.q);
-	verdict_understood(p.loop, p.address, port, TOKEN);
+	verdict_understood(p.loop, &(struct verdict_address){p.address, port, p.place}, TOKEN);
 	ok(RUN_UNTIL(p.loop, verdict_get(p.m, TOKEN) == VERDICT_NONE), "when all is understood");
 	ok(ports_take(p.m, &port, NULL) == 0 && port == p.port_min, "the port is free");
 	is_int(ports_take(p.m, &(uint16_t){0}, NULL), -1, "for one");
@@ -400,12 +410,16 @@ static void test_port_taken(void)
 
 static void test_rude(void)
 {
-	static const char *const lines[] = {"\n", "GET / HTTP/1.0\r\n\r\n",
-		"godwit-verdict 2 " TOKEN " completed\n", "godwit-verdict 1 " TOKEN "\n",
-		"godwit-verdict 1 " TOKEN " perhaps\n", "godwit-verdict 1 " TOKEN "0 completed\n",
-		"godwit-verdict 1 012 completed\n", "godwit-verdict 1 " TOKEN " completed \n"};
-	static const char right[] = "godwit-verdict 1 " TOKEN " completed\n";
-	char text[16], flood[200], with_zero[] = "godwit-verdict 1 " TOKEN " completed\n";
+	/* the place stands between */
+	static const char *const lines[][2] = {{"\n", NULL}, {"GET / HTTP/1.0\r\n\r\n", NULL},
+		{"godwit-verdict 1 " TOKEN " completed\n", NULL},
+		{"godwit-verdict 2 ", " " TOKEN " completed\n"}, {"godwit-verdict 1 ", " " TOKEN "\n"},
+		{"godwit-verdict 1 ", " " TOKEN " perhaps\n"},
+		{"godwit-verdict 1 ", " " TOKEN "0 completed\n"},
+		{"godwit-verdict 1 ", "0 " TOKEN " completed\n"}, {"godwit-verdict 1 ", " 012 completed\n"},
+		{"godwit-verdict 1 ", " " TOKEN " completed \n"}};
+	_cleanup_free_ char *right = NULL, *with_zero = NULL;
+	char text[16], flood[200];
 	struct host p;
 	uint16_t port;
 	int fd;
@@ -413,8 +427,14 @@ static void test_rude(void)
 	host_init(&p, 8);
 	port = offer(&p, TOKEN);
 	decide(&p, TOKEN, VERDICT_RUNS);
-	for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
-		is_str(say(&p, port, lines[i], strlen(lines[i]), text), "", "a line that is none");
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		_cleanup_free_ char *line = xasprintf(
+			"%s%s%s", lines[i][0], lines[i][1] ? p.place : "", lines[i][1] ? lines[i][1] : "");
+
+		is_str(say(&p, port, line, strlen(line), text), "", "a line that is none");
+	}
+	right = question(&p);
+	with_zero = question(&p);
 	memset(flood, 'a', sizeof(flood));
 	is_str(say(&p, port, flood, sizeof(flood), text), "", "a line without an end");
 	is_str(say(&p, port, right, strlen(right), text), "runs\n", "a right one is answered");
@@ -426,7 +446,7 @@ static void test_rude(void)
 	is_str(hear(&p, fd, text), "runs\n", "and the other half");
 	fd = call(p.address, port);
 	with_zero[3] = '\0';
-	send(fd, with_zero, sizeof(with_zero) - 1, MSG_NOSIGNAL);
+	send(fd, with_zero, strlen(right), MSG_NOSIGNAL);
 	shutdown(fd, SHUT_WR);
 	is_str(hear(&p, fd, text), "", "one with a zero in it is none");
 	ok(is_recorded(&p, TOKEN) && p.asked == 0, "none of them has done anything");
@@ -435,7 +455,7 @@ static void test_rude(void)
 
 static void test_many(void)
 {
-	static const char question[] = "godwit-verdict 1 " TOKEN " completed\n";
+	_cleanup_free_ char *line = NULL;
 	int fds[20], waiting;
 	struct host p;
 	uint16_t port;
@@ -443,10 +463,11 @@ static void test_many(void)
 
 	host_init(&p, 8);
 	port = offer(&p, TOKEN);
+	line = question(&p);
 	memset(fds, -1, sizeof(fds));
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		fds[i] = call(p.address, port);
-		send(fds[i], question, strlen(question), MSG_NOSIGNAL);
+		send(fds[i], line, strlen(line), MSG_NOSIGNAL);
 		if (!RUN_UNTIL(p.loop, p.asked == i + 1))
 			break;
 	}
@@ -523,7 +544,8 @@ static void test_names(void)
 	struct host p;
 
 	host_init(&p, 1);
-	ok(verdict_ask(p.loop, "guest7", no_name, 1, TOKEN, false, on_answered, &s, &s.q, &err) == 0,
+	ok(verdict_ask(p.loop, "guest7", &(struct verdict_address){no_name, 1, p.place}, TOKEN, false,
+		   on_answered, &s, &s.q, &err) == 0,
 		"nobody looks a name up in here");
 	ok(RUN_UNTIL(p.loop, strstr(verdict_question_trouble(s.q), "look up")) && s.answers == 0,
 		"one that means nothing is no answer");
@@ -532,6 +554,55 @@ static void test_names(void)
 	verdict_question_free(s.q);
 	verdict_question_free(NULL);
 	is_int(s.answers, 0, "who has forgotten the question hears nothing");
+	host_fini(&p);
+}
+
+/* Where the destination was another daemon listens: the host's second one, or one with the same address. */
+static void test_elsewhere(void)
+{
+	struct host p, other;
+	struct source s;
+	uint16_t port;
+
+	host_init(&p, 1);
+	port = offer(&p, TOKEN);
+	decide(&p, TOKEN, VERDICT_RUNS);
+	migrations_close(TAKE_PTR(p.m));
+	host_init(&other, 1);
+	migrations_close(TAKE_PTR(other.m));
+	sd_event_unref(other.loop);
+	other.loop = sd_event_ref(p.loop);
+	ok(host_open(&other), "another daemon");
+	is_int(offer(&other, OTHER), port, "has the port");
+	ok(!streq(other.place, p.place), "and says that it is another");
+	ask(&s, &p, port, TOKEN, false);
+	ok(RUN_UNTIL(p.loop, strstr(verdict_question_trouble(s.q), "not the daemon it went to")) &&
+			s.answers == 0,
+		"its word is none");
+	migrations_close(TAKE_PTR(other.m));
+	ok(host_open(&p), "the destination is back");
+	ok(RUN_UNTIL(p.loop, s.answers > 0) && s.verdict == VERDICT_RUNS, "it knows");
+	verdict_question_free(s.q);
+	host_fini(&other);
+	host_fini(&p);
+}
+
+static void test_place(void)
+{
+	struct host p;
+	char before[VERDICT_TOKEN_LEN + 1];
+	_cleanup_free_ char *path = NULL;
+
+	host_init(&p, 1);
+	memcpy(before, p.place, sizeof(before));
+	is_int(strlen(before), VERDICT_TOKEN_LEN, "a daemon has a place");
+	migrations_close(TAKE_PTR(p.m));
+	ok(host_open(&p), "the next one");
+	is_str(p.place, before, "has the same");
+	migrations_close(TAKE_PTR(p.m));
+	path = xasprintf("%s/migration/place", p.dir);
+	ok(truncate(path, 31) == 0 && !host_open(&p), "none begins with half of one");
+	ok(unlink(path) == 0 && host_open(&p) && !streq(p.place, before), "without one it is another");
 	host_fini(&p);
 }
 
@@ -564,8 +635,8 @@ static void test_no_process(void)
 /* All addresses, of both kinds; the port is whatever other runs have left. */
 static void test_addresses(void)
 {
-	static const char question[] = "godwit-verdict 1 " TOKEN " completed\n";
 	static const char *const addresses[] = {"127.0.0.1", "::1"};
+	_cleanup_free_ char *line = NULL;
 	struct host p;
 	uint16_t port;
 	char text[16];
@@ -575,6 +646,7 @@ static void test_addresses(void)
 	*p.address = '\0';
 	ok(host_open(&p), "without an address");
 	port = offer(&p, TOKEN);
+	line = question(&p);
 	decide(&p, TOKEN, VERDICT_RUNS);
 	for (size_t i = 0; i < ARRAY_SIZE(addresses); i++) {
 		int fd = call(addresses[i], port);
@@ -583,7 +655,7 @@ static void test_addresses(void)
 			ok(true, "this host has no IPv6 # SKIP");
 			continue;
 		}
-		send(fd, question, strlen(question), MSG_NOSIGNAL);
+		send(fd, line, strlen(line), MSG_NOSIGNAL);
 		is_str(hear(&p, fd, text), "runs\n", addresses[i]);
 	}
 	host_fini(&p);
@@ -601,6 +673,8 @@ int main(void)
 	test_many();
 	test_stranger();
 	test_names();
+	test_elsewhere();
+	test_place();
 	test_no_process();
 	test_addresses();
 	return done_testing();

@@ -28,7 +28,7 @@
 
 struct verdict_question {
 	sd_event *loop;
-	char *vm_name, *host, *token;
+	char *vm_name, *host, *place, *token;
 	const char *word;
 	uint16_t port;
 	verdict_answered_fn answered; /* NULL: nobody cares, and there is no second attempt */
@@ -65,6 +65,7 @@ void verdict_question_free(struct verdict_question *q)
 	sd_event_unref(q->loop);
 	free(q->vm_name);
 	free(q->host);
+	free(q->place);
 	free(q->token);
 	free(q);
 }
@@ -127,7 +128,9 @@ static void take_answer(struct verdict_question *q)
 	struct error err = ERROR_INIT;
 
 	if (verdict == VERDICT_NONE || !answered) {
-		error_set(&err, ERROR_RPC, "that is no godwit");
+		error_set(&err, ERROR_RPC, "%s",
+			streq(q->line, "elsewhere") ? "that is not the daemon it went to"
+						    : "that is no godwit");
 		fail(q, &err);
 		return;
 	}
@@ -164,7 +167,7 @@ static void connect_next(struct verdict_question *q);
 
 static void send_question(struct verdict_question *q)
 {
-	_cleanup_free_ char *line = xasprintf("godwit-verdict 1 %s %s\n", q->token, q->word);
+	_cleanup_free_ char *line = xasprintf("godwit-verdict 1 %s %s %s\n", q->place, q->token, q->word);
 	int error = 0;
 	socklen_t len = sizeof(error);
 
@@ -312,25 +315,29 @@ static int begin(struct verdict_question *q, struct error *err)
 
 /* ---- */
 
-static struct verdict_question *question_new(sd_event *loop, const char *vm_name, const char *host,
-	uint16_t port, const char *token, const char *word)
+static struct verdict_question *question_new(sd_event *loop, const char *vm_name,
+	const struct verdict_address *where, const char *token, const char *word)
 {
 	struct verdict_question *q = NEW(struct verdict_question);
 
-	*q = (struct verdict_question){
-		.loop = sd_event_ref(loop), .word = word, .port = port, .fd = -1, .pause = PAUSE_MIN_USEC};
+	*q = (struct verdict_question){.loop = sd_event_ref(loop),
+		.word = word,
+		.port = where->port,
+		.fd = -1,
+		.pause = PAUSE_MIN_USEC};
 	q->vm_name = xstrdup(vm_name);
-	q->host = xstrdup(host);
+	q->host = xstrdup(where->host);
+	q->place = xstrdup(where->place);
 	q->token = xstrdup(token);
 	return q;
 }
 
-int verdict_ask(sd_event *loop, const char *vm_name, const char *host, uint16_t port, const char *token,
+int verdict_ask(sd_event *loop, const char *vm_name, const struct verdict_address *where, const char *token,
 	bool failed, verdict_answered_fn answered, void *userdata, struct verdict_question **ret,
 	struct error *err)
 {
 	struct verdict_question *q =
-		question_new(loop, vm_name, host, port, token, failed ? "failed" : "completed");
+		question_new(loop, vm_name, where, token, failed ? "failed" : "completed");
 
 	q->answered = answered;
 	q->userdata = userdata;
@@ -342,9 +349,9 @@ int verdict_ask(sd_event *loop, const char *vm_name, const char *host, uint16_t 
 	return 0;
 }
 
-void verdict_understood(sd_event *loop, const char *host, uint16_t port, const char *token)
+void verdict_understood(sd_event *loop, const struct verdict_address *where, const char *token)
 {
-	struct verdict_question *q = question_new(loop, NULL, host, port, token, "understood");
+	struct verdict_question *q = question_new(loop, NULL, where, token, "understood");
 	struct error err = ERROR_INIT;
 
 	if (begin(q, &err) < 0)

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "buf.h"
 #include "clock.h"
 #include "file.h"
 #include "log.h"
@@ -18,6 +19,7 @@
 #include "ports.h"
 #include "verdict.h"
 
+#define PLACE_FILE     "place"
 #define RECORD_VERSION 1
 #define RECORD_MAX     4096
 #define QUESTION_MAX   128
@@ -68,10 +70,12 @@ static void asker_free(struct asker *a)
 	free(a);
 }
 
-/* A line this short fits every socket's buffer; who does not take it asks again. */
+/* A line this short fits every socket's buffer; who does not take it asks again. NONE: it was another daemon that was meant. */
 static void answer(struct asker *a, enum verdict verdict)
 {
-	const char *line = verdict == VERDICT_RUNS ? "runs\n" : "gone\n";
+	const char *line = verdict == VERDICT_RUNS   ? "runs\n"
+			   : verdict == VERDICT_GONE ? "gone\n"
+						     : "elsewhere\n";
 
 	(void)send(a->fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
 	asker_free(a);
@@ -134,12 +138,18 @@ static void ask(struct asker *a, bool failed)
 static void take_line(struct asker *a)
 {
 	static const char magic[] = "godwit-verdict 1 ";
-	size_t start = strlen(magic), end = start + VERDICT_TOKEN_LEN;
+	size_t place = strlen(magic), start = place + VERDICT_TOKEN_LEN + 1, end = start + VERDICT_TOKEN_LEN;
 	const char *word = a->line + end + 1;
 	struct offer *o;
 
-	if (!startswith(a->line, magic) || a->len <= end || a->line[end] != ' ') {
+	if (!startswith(a->line, magic) || a->len <= end || a->line[start - 1] != ' ' ||
+		a->line[end] != ' ') {
 		asker_free(a);
+		return;
+	}
+	/* "Gone" from somebody who never had it would let it run twice. */
+	if (!same_token(a->line + place, a->offer->m->place)) {
+		answer(a, VERDICT_NONE);
 		return;
 	}
 	a->line[end] = '\0';
@@ -395,6 +405,40 @@ enum verdict verdict_get(const struct migrations *m, const char *token)
 	const struct offer *o = find(m, token);
 
 	return o ? o->verdict : VERDICT_NONE;
+}
+
+/* ---- who this is ---- */
+
+static int make_place(struct migrations *m, struct error *err)
+{
+	uint8_t bytes[16];
+	struct buf text = {0};
+
+	uuid_generate(bytes);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		buf_addf(&text, "%02x", bytes[i]);
+	m->place = buf_take(&text);
+	return file_replace(m->dir_fd, PLACE_FILE, m->place, VERDICT_TOKEN_LEN, 0600, err);
+}
+
+int verdicts_open_place(struct migrations *m, struct error *err)
+{
+	struct error why = ERROR_INIT;
+	size_t len = 0;
+
+	if (file_read(m->dir_fd, PLACE_FILE, RECORD_MAX, &m->place, &len, &why) < 0)
+		return why.errnum == ENOENT ? make_place(m, err) : error_copy(err, &why);
+	if (len == VERDICT_TOKEN_LEN && strspn(m->place, "0123456789abcdef") == len)
+		return 0;
+	return error_set(err, ERROR_DAMAGED,
+		"%s/migration/%s is damaged: if no other host waits for a word on a VM that came here, "
+		"remove it",
+		m->settings.lib_dir, PLACE_FILE);
+}
+
+const char *verdict_get_place(const struct migrations *m)
+{
+	return m->place;
 }
 
 /* ---- after a restart ---- */

@@ -5,10 +5,11 @@
  * The destination decides, and answers for as long as the source has not said that it has understood. Its word is kept on disk
  * (lib/migration/TOKEN.json) from before the guest's first instruction there. A token that is not known has the answer GONE: what the destination did not
  * write down never ran. The channel is TCP, on a port of the migration range, one line each way; who knows the token (128 random bits, carried in cookies)
- * may ask.
+ * may ask. Only the word of the daemon that the VM went to counts: PLACE names it, and any other that listens there now (another daemon of the host, another host
+ * of the name) says that it is another.
  *
- *	-> godwit-verdict 1 TOKEN failed|completed|understood\n
- *	<- runs\n | gone\n         (later, when it is not decided yet)
+ *	-> godwit-verdict 1 PLACE TOKEN failed|completed|understood\n
+ *	<- runs\n | gone\n | elsewhere\n         (later, when it is not decided yet)
  *
  * `failed`: the source's QEMU has given up, so that a destination that has not all of the state will never have it. `completed`: all was sent.
  * `understood`: the record may be forgotten.
@@ -22,7 +23,7 @@
 #include "error.h"
 #include "migrate.h"
 
-#define VERDICT_TOKEN_LEN 32 /* hex digits */
+#define VERDICT_TOKEN_LEN 32 /* hex digits; also of a place */
 
 enum verdict { VERDICT_NONE, VERDICT_RUNS, VERDICT_GONE };
 
@@ -41,19 +42,28 @@ int verdict_offer(struct migrations *m, const char *token, const uint8_t uuid[16
 int verdict_decide(struct migrations *m, const char *token, enum verdict verdict, struct error *err);
 /* `asked` is not called any more (its owner goes); what is written stays. */
 void verdict_release(struct migrations *m, const char *token);
+/* What this daemon is known by, for as long as its lib/migration is there. Borrowed. */
+const char *verdict_get_place(const struct migrations *m);
 /* NONE: undecided or unknown. */
 enum verdict verdict_get(const struct migrations *m, const char *token);
 
 /* ---- at the source ---- */
 
+/* The destination, from its cookie; copied. */
+struct verdict_address {
+	const char *host;
+	uint16_t port;
+	const char *place; /* verdict_get_place there */
+};
+
 struct verdict_question;
 /* The answer; called once. */
 typedef void (*verdict_answered_fn)(enum verdict verdict, void *userdata);
 /*
- * Ask until there is an answer: again and again when the other side cannot be reached (100 ms apart at first, 5 s at most), for ever. `host` is looked up in
+ * Ask until there is an answer: again and again when the other side cannot be reached (100 ms apart at first, 5 s at most), for ever. The host is looked up in
  * a child process. Each failure is logged when it is another one than before.
  */
-int verdict_ask(sd_event *loop, const char *vm_name, const char *host, uint16_t port, const char *token,
+int verdict_ask(sd_event *loop, const char *vm_name, const struct verdict_address *where, const char *token,
 	bool failed, verdict_answered_fn answered, void *userdata, struct verdict_question **ret,
 	struct error *err);
 /* Why there is no answer yet; "" before the first failure. Borrowed. */
@@ -61,4 +71,4 @@ const char *verdict_question_trouble(const struct verdict_question *q);
 /* Forget it; accepts NULL. */
 void verdict_question_free(struct verdict_question *q);
 /* Tell that it is understood, once, in the background, without caring whether it arrives. */
-void verdict_understood(sd_event *loop, const char *host, uint16_t port, const char *token);
+void verdict_understood(sd_event *loop, const struct verdict_address *where, const char *token);
