@@ -36,7 +36,7 @@ class Killed(daemons.MigrateTest):
         self.virsh("start", guest.name)
         guest.wait_count(5)
         victim.daemon.restart(GODWIT_FAULT=point)
-        client = self.here.virsh.start("migrate", "--live", "--persistent", guest.name, self.there.uri())
+        client = self.here.virsh.start("migrate", "--unsafe", "--live", "--persistent", guest.name, self.there.uri())
         self.assertEqual(victim.daemon.process.wait(60 * harness.SLOW), -signal.SIGKILL, f"it was to die at {point}")
         victim.daemon.process = None
         victim.daemon.start()

@@ -148,7 +148,7 @@ class DaemonToDaemon(migrating.MigrateTest):
 
     def move_to(self, guest, uri, *options):
         target = self.other(guest.host)
-        guest.virsh("migrate", guest.name, uri.format(name=target.name, address=target.address, socket=target.daemon.socket),
+        guest.virsh("migrate", "--unsafe", guest.name, uri.format(name=target.name, address=target.address, socket=target.daemon.socket),
                     "--live", "--p2p", *options)
         guest.at(target)
         self.check_runs(guest)
@@ -188,9 +188,9 @@ class DaemonToDaemon(migrating.MigrateTest):
         for uri, said in (("qemu+tcp://beta:1/system", "beta"), ("qemu+tcp://gamma.invalid/system", "gamma.invalid"),
                           ("qemu+unix:///system?socket=/nowhere", "/nowhere"), ("qemu+carrier-pigeon://beta/system", "carrier-pigeon")):
             with self.subTest(uri):
-                self.assertIn(said, guest.virsh.fails("migrate", guest.name, uri, "--live", "--p2p"))
+                self.assertIn(said, guest.virsh.fails("migrate", guest.name, uri, "--live", "--p2p", "--unsafe"))
                 self.check_stayed(guest)
-        self.assertIn("same host", guest.virsh.fails("migrate", guest.name, "qemu+tcp://alpha/system", "--live", "--p2p"))
+        self.assertIn("same host", guest.virsh.fails("migrate", guest.name, "qemu+tcp://alpha/system", "--live", "--p2p", "--unsafe"))
         self.check_stayed(guest)
 
 
@@ -209,7 +209,7 @@ class Options(migrating.MigrateTest):
         for options in (("--bandwidth", 100), ("--auto-converge", "--auto-converge-initial", 30, "--auto-converge-increment", 5),
                         ("--parallel",), ("--parallel", "--parallel-connections", 3), ("--verbose",), ("--abort-on-error",),
                         ("--change-protection",), ("--compressed", "--parallel", "--comp-methods", "zstd", "--comp-zstd-level", 3),
-                        ("--compressed", "--parallel", "--comp-methods", "zlib", "--comp-zlib-level", 1), ("--unsafe",),
+                        ("--compressed", "--parallel", "--comp-methods", "zlib", "--comp-zlib-level", 1),
                         ("--migrateuri", f"tcp://{self.other(self.guest.host).address}:49200")):
             with self.subTest(options=options):
                 if "--migrateuri" in options:

@@ -96,6 +96,15 @@ class Refused(migrating.MigrateTest):
         self.assertIn(str(inside), said)
         self.check_stayed(guest)
 
+    def test_unsafe(self):
+        """A file of this host alone might be another one of that name over there; a copy of it is not."""
+        guest = self.run_guest(self.sector())
+        command = [word for word in self.command(guest, "--live") if word != "--unsafe"]
+        said = guest.virsh.fails(*command)
+        self.assertIn("Unsafe migration", said)
+        self.assertIn(str(guest.disk), said)
+        self.check_stayed(guest)
+
     def test_what_is_not_there_yet(self):
         """Never less than was asked for, and above all not in clear."""
         guest = self.run_guest(self.sector())

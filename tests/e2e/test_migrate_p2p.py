@@ -30,10 +30,10 @@ class PeerTest(daemons.MigrateTest):
         return guest
 
     def p2p(self, guest, *flags, uri=None):
-        return self.here.virsh("migrate", "--p2p", guest.name, uri or self.there.uri(), *flags)
+        return self.here.virsh("migrate", "--p2p", "--unsafe", guest.name, uri or self.there.uri(), *flags)
 
     def refused(self, guest, *flags, uri=None):
-        return self.here.virsh.fails("migrate", "--p2p", guest.name, uri or self.there.uri(), *flags)
+        return self.here.virsh.fails("migrate", "--p2p", "--unsafe", guest.name, uri or self.there.uri(), *flags)
 
     def stays(self, guest):
         """As if nothing had been asked."""

@@ -23,7 +23,9 @@ class Copied(migrating.MigrateTest):
 
     def test_all(self):
         guest = self.local_guest(self.sector())
-        self.move(guest, "--persistent", "--undefinesource", "--copy-storage-all")
+        guest.virsh(*(word for word in self.command(guest, "--live", "--persistent", "--undefinesource", "--copy-storage-all")
+                      if word != "--unsafe"))
+        guest.at(self.there)
         self.check_runs(guest)
         self.assertEqual(self.disk_on(self.there, guest).read_bytes(), self.disk_on(self.here, guest).read_bytes())
 
