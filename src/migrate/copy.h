@@ -24,8 +24,7 @@ struct copies;
 typedef void (*copies_done_fn)(const struct error *err, void *userdata);
 
 /*
- * Begin all of them. done, from the loop: every one is ready, or one has failed; those are dropped by copies_drop. `sync_writes`: the guest's writes wait until
- * they are over there, too. `limit`: bytes a second for each, 0 none.
+ * Begin all of them. done, from the loop: every one is ready, or one has failed; those are dropped by copies_drop.
  */
 struct copies *copies_start(struct vm *vm, const struct migrate_options *o, const char *host, uint16_t port,
 	copies_done_fn done, void *userdata);

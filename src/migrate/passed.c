@@ -51,7 +51,9 @@ bool passed_read(struct source_operation *s)
 	if (dir < 0 || file_read(dir, name, PASSED_MAX, &text, &len, &err) < 0 ||
 		json_parse(text, len, &o, &err) < 0)
 		return false;
-	replace_string(&s->token, json_get_string(o, "token"));
+	/* One that could not be removed is of an earlier migration. */
+	if (!streq(json_get_string(o, "token"), s->token))
+		return false;
 	replace_string(&s->their_host, json_get_string(o, "host"));
 	replace_string(&s->their_place, json_get_string(o, "place"));
 	s->their_port = (uint16_t)json_get_uint(o, "port", 0);

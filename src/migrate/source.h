@@ -78,5 +78,5 @@ char *source_make_report(struct source_operation *s);
 
 /* ---- passed.c: what a source that has passed the right to run must know after a restart ---- */
 int passed_write(const struct source_operation *s, struct error *err);
-bool passed_read(struct source_operation *s); /* fills it; false: not passed */
+bool passed_read(struct source_operation *s); /* of s->token; fills the rest; false: not passed */
 int passed_remove(const struct source_operation *s, struct error *err);
