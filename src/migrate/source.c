@@ -21,6 +21,7 @@
  */
 #include "source.h"
 
+#include <assert.h>
 #include <signal.h>
 
 #include "clock.h"
@@ -152,13 +153,20 @@ static enum step_result take_leases(struct job *job, void *context, struct error
 
 /* ---- pass: the commit point ---- */
 
+static void hand_over(struct source_operation *s, enum handover_source_event event)
+{
+	bool moved = handover_source_move(&s->handover, event);
+
+	assert(moved);
+}
+
 static enum step_result pass(struct job *job, void *context, struct error *err)
 {
 	struct source_operation *s = context;
 
 	if (passed_write(s, err) < 0)
 		return STEP_FAILED;
-	handover_source_move(&s->handover, HANDOVER_PASS);
+	hand_over(s, HANDOVER_PASS);
 	return STEP_DONE;
 }
 
@@ -350,7 +358,7 @@ static enum step_result end_qemu(struct job *job, void *context, struct error *e
 
 	if (s->verdict != VERDICT_RUNS)
 		return STEP_DONE;
-	handover_source_move(&s->handover, HANDOVER_ANSWER_RUNS);
+	hand_over(s, HANDOVER_ANSWER_RUNS);
 	if (!vm->process || vm->process_ended) {
 		vm->stop_as = (struct vm_status){DOMAIN_SHUTOFF, SHUTOFF_MIGRATED};
 		vm->stop_detail = STOPPED_MIGRATED;
@@ -403,7 +411,8 @@ static enum step_result come_back(struct job *job, void *context, struct error *
 	}
 	if (s->verdict != VERDICT_GONE)
 		return STEP_DONE;
-	handover_source_move(&s->handover, HANDOVER_ANSWER_GONE);
+	hand_over(s, HANDOVER_ANSWER_GONE);
+	assert(handover_source_may_run(s->handover));
 	if (s->op.failure.code == ERROR_NONE)
 		error_set(&s->op.failure, ERROR_OPERATION_FAILED, "the destination could not take it");
 	if (!vm->qmp)

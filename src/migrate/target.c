@@ -19,6 +19,8 @@
  */
 #include "target.h"
 
+#include <assert.h>
+
 #include "clock.h"
 #include "ports.h"
 #include "qemu-img.h"
@@ -81,6 +83,8 @@ void target_hear(struct operation *op, const char *status)
 {
 	struct target_operation *t = (struct target_operation *)op;
 
+	if (streq(status, "active"))
+		t->is_connected = true;
 	if (streq(status, "completed")) {
 		t->is_in = true;
 		t->is_postcopy = false;
@@ -137,10 +141,12 @@ static enum step_result accept_it(struct job *job, void *context, struct error *
 {
 	struct target_operation *t = context;
 	struct vm *vm = t->start.op.vm;
+	bool moved;
 
 	if (t->token && verdict_decide(vm->registry->settings.migrations, t->token, VERDICT_RUNS, err) < 0)
 		return STEP_FAILED;
-	handover_target_move(&t->handover, HANDOVER_STATE_IN);
+	moved = handover_target_move(&t->handover, HANDOVER_STATE_IN);
+	assert(moved);
 	status_write(vm, NULL);
 	return STEP_DONE;
 }
@@ -154,6 +160,21 @@ static bool has_accepted(void *context)
 }
 
 /* ---- run, and what follows ---- */
+
+static enum step_result run(struct job *job, void *context, struct error *err)
+{
+	struct target_operation *t = context;
+
+	if (!t->token || handover_target_may_run(t->handover))
+		return start_run_guest(job, context, err);
+	/* Somebody took the record away while no daemon was there: the source may have been told that it does not run. */
+	error_set(&t->start.op.failure, ERROR_DAMAGED,
+		"the record that it runs here is gone: it stays paused; 'resume' it only when it does not "
+		"run at the "
+		"source");
+	error_copy(err, &t->start.op.failure);
+	return STEP_FAILED;
+}
 
 static void gone_while_filling(struct operation *op)
 {
@@ -216,7 +237,7 @@ static const struct job_step target_steps[] = {
 	{"end-exports", target_end_exports, NULL},
 	{"take-leases", take_leases, NULL},
 	{"accept", accept_it, NULL},
-	{"run", start_run_guest, NULL},
+	{"run", run, NULL},
 	{"fill", fill, NULL},
 	{"define", define, NULL},
 	{"finish", finish, NULL},
@@ -294,6 +315,9 @@ static int decode(struct operation *op, json *params, struct error *err)
 	t->start.paused = json_get_bool(params, "paused", false);
 	t->made = json_object_get(json_get(params, "made"));
 	t->handover = handover_target_found(has_accepted(t));
+	if (t->handover == HANDOVER_DECIDED)
+		verdict_resume(op->vm->registry->settings.migrations, t->token, target_asked, t);
+	t->is_connected = true; /* who knows */
 	return 0;
 }
 
@@ -304,8 +328,11 @@ static void ended(struct operation *op, const struct error *err)
 	struct error ignored = ERROR_INIT, cancelled = ERROR_INIT;
 
 	/* Its QEMU has ended: it will never run here. */
-	if (handover_target_move(&t->handover, HANDOVER_LOST) && t->handover == HANDOVER_GONE && t->token)
+	if (handover_target_move(&t->handover, HANDOVER_LOST) && t->handover == HANDOVER_GONE && t->token) {
+		if (!t->is_connected)
+			verdict_forget(op->vm->registry->settings.migrations, t->token);
 		verdict_decide(op->vm->registry->settings.migrations, t->token, VERDICT_GONE, &ignored);
+	}
 	if (!err)
 		status_write(op->vm, NULL);
 	phase_answer(&t->prepare, NULL, NULL, err);

@@ -27,6 +27,7 @@ struct target_operation {
 	uint16_t verdict_port;
 	enum handover_target handover;
 	bool is_in, is_postcopy; /* QEMU has all of the state, or all but memory */
+	bool is_connected;	 /* the source's QEMU has begun to send */
 	bool awaits_state, awaits_memory, awaits_finish;
 	bool is_canceled; /* finish said so */
 	bool is_finished; /* the client has said that the source is done */

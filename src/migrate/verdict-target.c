@@ -95,11 +95,14 @@ static void offer_free(struct offer *o);
 
 static void remove_record(struct offer *o);
 
-/* The source needs no answer any more; one that was not even decided can only be that it is gone. */
+/*
+ * The source needs no answer any more; one that was not even decided can only be that it is gone. But as long as the job here goes on, a daemon that comes after
+ * this one must find the record.
+ */
 static void understood(struct offer *o)
 {
 	o->is_unwanted = true;
-	if (o->verdict != VERDICT_NONE)
+	if (o->verdict != VERDICT_NONE && !o->asked)
 		remove_record(o);
 }
 
@@ -311,7 +314,7 @@ static int expired(sd_event_source *source, uint64_t usec, void *userdata)
 /* It is still answered, until the source has understood or nobody can be expected to ask any more. */
 static void stay_gone(struct offer *o)
 {
-	if (o->is_unwanted)
+	if (o->is_unwanted && !o->asked)
 		remove_record(o);
 	else if (!o->expiry)
 		sd_event_add_time_relative(o->m->loop, &o->expiry, CLOCK_MONOTONIC, GONE_USEC, 0, expired, o);
@@ -370,6 +373,9 @@ int verdict_decide(struct migrations *m, const char *token, enum verdict verdict
 			"how this migration ends is decided already: %s",
 			o && o->verdict == VERDICT_RUNS ? "it runs here" : "it does not run here");
 	o->verdict = verdict;
+	/* A word about nothing came too early. */
+	if (verdict == VERDICT_RUNS)
+		o->is_unwanted = false;
 	/* Also when it is gone: to write down that it runs may have failed, and the record be there all the same. */
 	if (write_record(o, verdict == VERDICT_RUNS ? err : &trouble) < 0) {
 		if (verdict == VERDICT_RUNS) {
@@ -386,6 +392,24 @@ int verdict_decide(struct migrations *m, const char *token, enum verdict verdict
 	return 0;
 }
 
+void verdict_resume(struct migrations *m, const char *token, verdict_asked_fn asked, void *userdata)
+{
+	struct offer *o = find(m, token);
+
+	if (o) {
+		o->asked = asked;
+		o->userdata = userdata;
+	}
+}
+
+void verdict_forget(struct migrations *m, const char *token)
+{
+	struct offer *o = find(m, token);
+
+	if (o && o->verdict != VERDICT_RUNS)
+		o->is_unwanted = true;
+}
+
 void verdict_release(struct migrations *m, const char *token)
 {
 	struct offer *o = find(m, token);
@@ -393,6 +417,10 @@ void verdict_release(struct migrations *m, const char *token)
 	if (!o)
 		return;
 	o->asked = NULL;
+	if (o->verdict != VERDICT_NONE && o->is_unwanted) {
+		remove_record(o);
+		return;
+	}
 	/* Nobody will decide any more; what is not known is gone. */
 	if (o->verdict == VERDICT_NONE) {
 		o->verdict = VERDICT_GONE;

@@ -2,8 +2,8 @@
 /*
  * The question between two daemons when a migration's end is not known to the source: does the VM run at the destination, or will it never?
  *
- * The destination decides, and answers for as long as the source has not said that it has understood. Its word is kept on disk
- * (lib/migration/TOKEN.json) from before the guest's first instruction there. A token that is not known has the answer GONE: what the destination did not
+ * The destination decides, and answers for as long as the source has not said that it has understood. Its word is on disk
+ * (lib/migration/TOKEN.json), from before the guest's first instruction there. A token that is not known has the answer GONE: what the destination did not
  * write down never ran. The channel is TCP, on a port of the migration range, one line each way; who knows the token (128 random bits, carried in cookies)
  * may ask. Only the word of the daemon that the VM went to counts: PLACE names it, and any other that listens there now (another daemon of the host, another host
  * of the name) says that it is another.
@@ -40,7 +40,11 @@ int verdict_offer(struct migrations *m, const char *token, const uint8_t uuid[16
  * changed: what is decided otherwise, or RUNS for a token that is not known (any more).
  */
 int verdict_decide(struct migrations *m, const char *token, enum verdict verdict, struct error *err);
-/* `asked` is not called any more (its owner goes); what is written stays. */
+/* After a restart, of one that runs here and whose job goes on: until verdict_release its record stays, as for one that was offered. */
+void verdict_resume(struct migrations *m, const char *token, verdict_asked_fn asked, void *userdata);
+/* It is gone, and nothing has come from the source, which therefore has not passed: it will not ask. */
+void verdict_forget(struct migrations *m, const char *token);
+/* `asked` is not called any more (its owner goes); what is written stays until the source has understood. */
 void verdict_release(struct migrations *m, const char *token);
 /* What this daemon is known by, for as long as its lib/migration is there. Borrowed. */
 const char *verdict_get_place(const struct migrations *m);
