@@ -189,7 +189,27 @@ static void ask_dropped(struct source_operation *s)
 		qmp_command(s->op.vm->qmp, "query-migrate", NULL, -1, 0, drop_replied, s);
 }
 
-/* QEMU lets the guest run by itself when it had it stopped by itself. */
+static void drop(struct source_operation *s)
+{
+	struct vm *vm = s->op.vm;
+
+	vm->resume_reason = RUNNING_MIGRATION_CANCELED;
+	if (vm->qmp)
+		qmp_command(vm->qmp, "migrate_cancel", NULL, -1, 0, NULL, NULL);
+	ask_dropped(s);
+}
+
+static void leases_taken(struct vm *vm, const char *state, const struct error *err, void *userdata)
+{
+	if (err)
+		log_write(LOG_LEVEL_WARNING, vm->name, NULL, "%s", err->message);
+	drop(userdata);
+}
+
+/*
+ * QEMU lets the guest run by itself when it had it stopped by itself, and so it must hold its leases before: a daemon that comes after a crash does not
+ * know whether it does.
+ */
 enum step_result source_unmove(struct job *job, void *context, struct error *err)
 {
 	struct source_operation *s = context;
@@ -199,9 +219,9 @@ enum step_result source_unmove(struct job *job, void *context, struct error *err
 	s->timer = sd_event_source_unref(s->timer);
 	if (!vm->qmp || vm->process_ended)
 		return STEP_DONE;
-	vm->resume_reason = RUNNING_MIGRATION_CANCELED;
-	qmp_command(vm->qmp, "migrate_cancel", NULL, -1, 0, NULL, NULL);
-	ask_dropped(s);
+	if (!vm_lease_is_needed(vm) || vm->lease_state != LEASE_RELEASED ||
+		vm_lease_take(vm, vm->lease_version, leases_taken, s, NULL) < 0)
+		drop(s);
 	return STEP_WAIT;
 }
 

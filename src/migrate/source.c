@@ -419,7 +419,8 @@ static enum step_result come_back(struct job *job, void *context, struct error *
 		return STEP_DONE;
 	if (!s->was_running)
 		return take_leases(job, context, err);
-	if (vm->state == VM_RUNNING)
+	/* One that QEMU has let run by itself, without its leases, is just being stopped. */
+	if (vm->state == VM_RUNNING && lease_may_run(vm->lease_state))
 		return STEP_DONE;
 	vm->resume_reason = RUNNING_MIGRATION_CANCELED;
 	s->come_back_until = clock_now() + COME_BACK_USEC;

@@ -15,7 +15,6 @@ import daemons
 LOCKD = 'lock_manager = "lockd"\n'
 
 
-@unittest.skipUnless(os.environ.get("GODWIT_TEST_LONG"), "takes minutes; set GODWIT_TEST_LONG=1")
 class Killed(daemons.MigrateTest):
     here_config = there_config = LOCKD
 
