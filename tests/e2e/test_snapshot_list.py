@@ -177,6 +177,9 @@ class Metadata(SnapshotList):
         theirs = re.sub(r"  <active>.*\n|(?s:<!--.*-->\s*)", "", wrote).replace("<name>one<", "<name>f<")
         for part in ["disks", "revertDisks", "cookie", "devices"]:
             self.assertEqual(*(text[text.index(f"<{part}>"):text.index(f"</{part}>")] for text in (ours, theirs)))
+        self.assertIn("snapshot 'g' of domain 'other' cannot be read",
+                      self.virsh.fails("undefine", "other", "--snapshots-metadata"))
+        self.ask("delete", "g", "--metadata")
         self.virsh("undefine", "other", "--snapshots-metadata")
         self.assertFalse(directory.exists())
 
