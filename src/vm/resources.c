@@ -122,7 +122,7 @@ static int add_to_bridge(const char *bridge, const char *tap, struct error *err)
 	return 0;
 }
 
-static int set_up(const char *tap, uint32_t mtu, const uint8_t mac[6], struct error *err)
+static int set_address(const char *tap, uint32_t mtu, const uint8_t mac[6], struct error *err)
 {
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq ifr = {0};
@@ -133,12 +133,24 @@ static int set_up(const char *tap, uint32_t mtu, const uint8_t mac[6], struct er
 		if (ioctl(fd, SIOCSIFMTU, &ifr) < 0)
 			return error_errno(err, errno, "set MTU of %s to %u", tap, mtu);
 	}
-	/* The host's end must not be the lowest address of the bridge, or the bridge would take it for its own. */
+	/*
+	 * The host's end must at no time be the lowest address of the bridge: it would take that for its own, and its peers would not find it
+	 * any more.
+	 */
 	ifr.ifr_hwaddr.sa_family = 1; /* ARPHRD_ETHER */
 	memcpy(ifr.ifr_hwaddr.sa_data, mac, 6);
 	ifr.ifr_hwaddr.sa_data[0] = (char)0xfe;
 	if (ioctl(fd, SIOCSIFHWADDR, &ifr) < 0)
 		return error_errno(err, errno, "set address of %s", tap);
+	return 0;
+}
+
+static int bring_up(const char *tap, struct error *err)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = {0};
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", tap);
 	if (ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
 		return error_errno(err, errno, "read flags of %s", tap);
 	ifr.ifr_flags |= IFF_UP;
@@ -165,11 +177,12 @@ static int open_tap(struct nic *nic, struct error *err)
 	if (ioctl(fd, TUNSETIFF, &ifr) < 0)
 		return error_errno(err, errno, "create tap device '%s'", ifr.ifr_name);
 	replace_string(&nic->target, ifr.ifr_name);
-	if (nic->type == NIC_BRIDGE && add_to_bridge(nic->source, nic->target, err) < 0)
-		return -1;
 	/* managed='no': somebody else made the device and looks after it */
-	if (!(nic->type == NIC_ETHERNET && !nic->target_managed) &&
-		set_up(nic->target, nic->mtu, nic->mac, err) < 0)
+	if (nic->type == NIC_ETHERNET && !nic->target_managed)
+		return take_fd(&fd);
+	if (set_address(nic->target, nic->mtu, nic->mac, err) < 0 ||
+		(nic->type == NIC_BRIDGE && add_to_bridge(nic->source, nic->target, err) < 0) ||
+		bring_up(nic->target, err) < 0)
 		return -1;
 	return take_fd(&fd);
 }

@@ -4,6 +4,8 @@
 
 import json
 import os
+import re
+import select
 import subprocess
 import sys
 import unittest
@@ -106,6 +108,39 @@ class Bridge(NetworkTest):
         guest.check()
         self.virsh("destroy", guest.name)
         self.assertEqual(self.links(), [])
+
+    def test_address_of_the_bridge(self):
+        """It stays what it was, at every moment: who knows the host by it would not find it any more."""
+        address = "fe:00:00:00:00:01"  # a tap is made with a random one, lower than this but in one of 64 cases
+        self.ip("link", "add", "cable", "address", address, "type", "veth", "peer", "name", "plug")
+        self.ip("link", "set", "cable", "master", BRIDGE)
+        self.assertEqual(self.link(BRIDGE)["address"], address)
+        guest = self.sector().define(extra_devices=self.bridged())
+        monitor = subprocess.Popen([*self.inside, "ip", "-oneline", "monitor", "link"], stdout=subprocess.PIPE, text=True)
+
+        def happens(name):
+            self.ip("link", "add", name, "type", "bridge")
+            self.ip("link", "delete", name)
+
+        def listens():
+            happens("first")
+            return select.select([monitor.stdout], [], [], 0.1)[0]
+
+        harness.wait_for(listens, "the monitor sees what happens")
+        for _ in range(3):
+            self.virsh("start", guest.name)
+            self.virsh("destroy", guest.name)
+        happens("last")
+        seen = []
+        for line in monitor.stdout:
+            seen.append(line)
+            if "Deleted" in line and "last" in line:
+                break
+        monitor.terminate()
+        monitor.communicate()
+        self.assertTrue(any("vnet" in line for line in seen), "the monitor saw the taps")
+        shown = re.findall(rf"\d+: {BRIDGE}:.* link/ether (\S+)", "".join(seen))
+        self.assertEqual(set(shown), {address})
 
     def test_clone(self):
         """A clone has its original's address in its memory: the cable is out, and is in when it boots."""
