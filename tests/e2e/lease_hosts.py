@@ -17,6 +17,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import time
 
 import harness
 import hosts
@@ -63,6 +64,10 @@ class Resource:
     flags: str  # "ADD" while it is being taken, "REM" while it is being given back, "ORPHAN"
 
 
+class Unreadable(ValueError):
+    pass
+
+
 class Status:
     """What a daemon says of itself: its lockspaces by name, its resources, the registered processes by pid."""
 
@@ -75,6 +80,8 @@ class Status:
                 self.lockspaces[name] = Lockspace(name, int(host_id), unescape(path), int(offset), flags or "")
             elif kind == "r":
                 match = re.fullmatch(r"([^:]+):([^:]+):(.+?):(\d+):(SH|\d+) p (-?\d+) ?(.*)", rest)
+                if not match:
+                    raise Unreadable(f"a resource of sanlock's that cannot be read: {line}")
                 lockspace, name, path, offset, version, pid, flags = match.groups()
                 self.resources.append(Resource(lockspace, name, unescape(path), int(offset),
                                                0 if version == "SH" else int(version), version == "SH", int(pid), flags))
@@ -208,7 +215,14 @@ class SanlockHost(hosts.Inside):
         return done.stdout
 
     def status(self):
-        return Status(self.client("status", timeout=10))
+        """The daemon writes a lease down while another of its threads may be at work on it: what cannot be read is asked for again."""
+        for _ in range(10):
+            try:
+                return Status(self.client("status", timeout=10))
+            except Unreadable as e:
+                unread = e
+                time.sleep(0.1)
+        raise unread
 
     def host_status(self, lockspace):
         """{host id: seconds of its own clock at its last renewal, 0 of one that has left}, as this daemon saw it."""
