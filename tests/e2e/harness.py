@@ -96,6 +96,18 @@ def processes_of(root):
     return found
 
 
+def processes_of_references(root):
+    """The pids of libvirt's that run below `root`: its QEMUs do not carry the test's mark, but see a directory there as libvirt's own."""
+    root, found = pathlib.Path(root).resolve(), []
+    volume = next(parent for parent in root.parents if parent.is_mount())
+    mount = re.compile(rf" /{re.escape(str(root.relative_to(volume)))}/(\S+/)?run /run/libvirt ")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if mount.search(pathlib.Path(f"/proc/{pid}/mountinfo").read_text()):
+                found.append(int(pid))
+    return found
+
+
 def qemus_of(root):
     return sorted(pid for pid, command in processes_of(root).items() if "-name guest=" in command or
                   ("qemu" in command.split(" ")[0] and "-qmp" in command or "-mon" in command))
@@ -118,7 +130,7 @@ def kill_and_wait(pid, number=signal.SIGKILL):
 
 def end_everything(root):
     for _ in range(50):
-        pids = processes_of(root)
+        pids = [*processes_of(root), *processes_of_references(root)]
         if not pids:
             return
         for pid in pids:
@@ -238,6 +250,14 @@ class Reference(Daemon):
         with open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen([*self.prefix, str(self.program), str(self.cache), str(self.root)], env=complete,
                                             stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+
+    def qemus(self):
+        return [pid for pid in processes_of_references(self.root) if "qemu" in pathlib.Path(f"/proc/{pid}/comm").read_text()]
+
+    def end(self):
+        """With its QEMUs."""
+        self.kill()
+        end_everything(self.root)
 
     def answers(self):
         if self.process.poll() is not None:

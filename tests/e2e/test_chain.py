@@ -166,7 +166,7 @@ class AsLibvirt(harness.DaemonTest):
         super().setUp()
         self.libvirt = harness.Reference(self.root / "libvirt")
         self.libvirt.environment["GODWIT_TEST_ROOT"] = str(self.root)
-        self.addCleanup(self.libvirt.kill)
+        self.addCleanup(self.libvirt.end)
         self.libvirt.spawn()
         for name in ("base", "other"):
             (self.root / name).write_bytes(bytes(SIZE))

@@ -13,7 +13,7 @@ class Interop(harness.DaemonTest):
         super().setUp()
         self.libvirt = harness.Reference(self.root / "libvirt")
         self.libvirt.environment["GODWIT_TEST_ROOT"] = str(self.root)
-        self.addCleanup(self.libvirt.kill)
+        self.addCleanup(self.libvirt.end)
         self.libvirt.spawn()
 
     def to_and_fro(self, guest, image_format):

@@ -6,7 +6,6 @@ QEMU locks its images by itself, and on one machine that would exclude too. So l
 what refuses here is the lease. godwit takes it before there is a QEMU, libvirt before its QEMU runs the guest.
 """
 
-import contextlib
 import hashlib
 import os
 import pathlib
@@ -73,23 +72,10 @@ class TwoKinds(harness.DaemonTest):
         theirs.console = self.root / f"{name}.their-console"
         return ours.define(**options), theirs.define(**options)
 
-    # libvirt's QEMUs do not carry the test's mark, but the names of its files
-
-    def their_qemus(self):
-        found, ours = [], harness.processes_of(self.root)
-        for pid in set(map(int, filter(str.isdigit, os.listdir("/proc")))) - set(ours):
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
-                command = file.read()
-                if "\0guest=" in command and f"{self.root}/" in command:
-                    found.append(pid)
-        return found
-
     def end_libvirt(self):
         for name in self.reference.run("list", "--name").stdout.split():
             self.reference.run("destroy", name)
-        for pid in self.their_qemus():
-            harness.kill_and_wait(pid)
-        self.libvirt.kill()
+        self.libvirt.end()
 
     # what is done on either side
 
@@ -101,7 +87,7 @@ class TwoKinds(harness.DaemonTest):
 
     def kill(self, guest):
         """libvirt notices only when init has reaped it; that need not be waited for here."""
-        pid, = harness.qemus_of(self.root) if guest.virsh is self.virsh else self.their_qemus()
+        pid, = harness.qemus_of(self.root) if guest.virsh is self.virsh else self.libvirt.qemus()
         harness.kill_and_wait(pid)
 
     def check_ours_refused(self, guest, disk):
@@ -143,7 +129,7 @@ class Disk(TwoKinds):
         self.wait_free(self.disk)
         self.start(self.ours)
         self.check_theirs_refused(self.theirs, self.disk)
-        self.assertEqual(self.their_qemus(), [])
+        self.assertEqual(self.libvirt.qemus(), [])
         self.virsh("suspend", self.ours.name)
         self.check_theirs_refused(self.theirs, self.disk)
         self.virsh("destroy", self.ours.name)

@@ -134,8 +134,8 @@ class Libvirt(PeerTest):
         harness.need_reference(self)
         super().setUp()
         self.reference = harness.Reference(self.root / "reference")
+        self.addCleanup(self.reference.end)
         self.reference.start()
-        self.addCleanup(self.reference.kill)
         self.libvirt = harness.Virsh(self.reference.uri())
 
     def test_to(self):
