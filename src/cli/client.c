@@ -437,6 +437,8 @@ void client_close(struct client *c)
 
 	if (!c)
 		return;
+	/* Whoever wanted them is gone. */
+	c->event = NULL;
 	if (c->open)
 		say_goodbye(c);
 	LIST_FOREACH_SAFE (r, next, &c->requests, list)

@@ -66,6 +66,14 @@ static void reply_error(struct daemon *d, struct rpc_header h, int code, const c
 	reply(d, h, (xdrproc_t)xdr_rpc_error, &e);
 }
 
+static void send_event(struct daemon *d)
+{
+	struct rpc_header event = {RPC_PROGRAM_REMOTE, 1, RPC_EVENT_CALLBACK_REBOOT, RPC_EVENT, 0, RPC_OK};
+	struct rpc_callback_args callback = {.callback_id = 7};
+
+	send_frame(d, &event, (xdrproc_t)xdr_rpc_callback_args, &callback);
+}
+
 static void serve_hello(struct daemon *d)
 {
 	int none = RPC_AUTH_TYPE_NONE;
@@ -97,6 +105,7 @@ static void wait_goodbye(struct daemon *d)
 	while (next_frame(d, &h, &payload))
 		if (h.prog == RPC_PROGRAM_REMOTE && h.proc == RPC_CONNECT_CLOSE) {
 			d->said_goodbye = true;
+			send_event(d);
 			reply(d, h, NULL, NULL);
 		}
 	buf_fini(&payload);
@@ -200,14 +209,12 @@ static void test_calls(void)
 /* Three calls come; they are answered last to first, with an event before and a foreign reply between. */
 static void serve_out_of_order(struct daemon *d)
 {
-	struct rpc_header h[3],
-		event = {RPC_PROGRAM_REMOTE, 1, RPC_EVENT_CALLBACK_REBOOT, RPC_EVENT, 0, RPC_OK};
-	struct rpc_callback_args callback = {.callback_id = 7};
+	struct rpc_header h[3];
 	struct buf payload = {0};
 
 	for (int i = 0; i < 3; i++)
 		next_frame(d, &h[i], &payload);
-	send_frame(d, &event, (xdrproc_t)xdr_rpc_callback_args, &callback);
+	send_event(d);
 	for (int i = 2; i >= 0; i--) {
 		struct rpc_int_ret r = {.value = 100 + i};
 		struct rpc_header foreign = h[i];
@@ -250,6 +257,7 @@ static void test_overlapping(void)
 		"and each gets its own answer, whatever the order");
 	is_int(events, 1, "an event is delivered meanwhile");
 	finish(c, &d, thread);
+	is_int(events, 1, "and none to whoever has closed the connection");
 }
 
 /* Opens a stream, sends two packets and its end. */
