@@ -59,10 +59,30 @@ static uint64_t get_bandwidth(const struct arguments *args)
 /* ---- waiting ---- */
 
 struct waiter {
-	const char *disk; /* as it was typed: a path, or its target */
-	bool is_over, is_ready;
+	const char *disk;     /* as it was typed: a path, or its target */
+	uint64_t timeout_s;   /* until it is broken off; 0: never */
+	unsigned abort_flags; /* of breaking it off */
+	bool is_over, is_ready, is_broken_off;
 	int status;
 };
+
+/* What virsh makes of its options: true when the end, or that it is ready, is to be waited for. */
+static int read_waiter(
+	const struct arguments *args, bool wait, struct waiter *w, bool *ret, struct error *err)
+{
+	bool has_timeout = arguments_has(args, "timeout");
+
+	*w = (struct waiter){.disk = arguments_string(args, "path"),
+		.timeout_s = arguments_number(args, "timeout", 0),
+		.abort_flags = arguments_flag(args, "async", RPC_BLOCK_JOB_ABORT_ASYNC)};
+	*ret = wait || has_timeout || arguments_has(args, "wait");
+	if (has_timeout && (w->timeout_s == 0 || w->timeout_s > INT32_MAX))
+		return error_set(err, ERROR_INVALID_ARGUMENT, "--timeout must be at least one second");
+	if (arguments_has(args, "async") && !*ret)
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+			"--async is about waiting: it needs --wait or --timeout");
+	return 0;
+}
 
 static void hear(unsigned program, int procedure, const void *payload, size_t len, void *userdata)
 {
@@ -106,18 +126,41 @@ static void show(const struct progress *p, const char *title)
 	fflush(stderr);
 }
 
-/* Until it is over, or ready. Ctrl-C ends it in the VM, too, and only then here. */
+/* The job may have come to its end by itself meanwhile: then there is nothing to break off. */
+static int break_off(struct cli *cli, const struct rpc_domain *dom, struct waiter *w, struct error *err)
+{
+	if (abort_job(cli, dom, w->disk, w->abort_flags, err) == 0)
+		w->is_broken_off = true;
+	else if (!w->is_over)
+		return -1;
+	error_clear(err);
+	return 0;
+}
+
+static int judge_end(const struct waiter *w, bool timed_out, struct error *err)
+{
+	if (w->is_broken_off && timed_out)
+		return error_set(err, ERROR_TIMEOUT, "the job was not done after %llu s, and is canceled",
+			(unsigned long long)w->timeout_s);
+	if (w->is_broken_off || w->status == ENDED_CANCELED)
+		return error_set(err, ERROR_OPERATION_ABORTED, "the job was canceled");
+	return w->status == ENDED_BADLY ? error_set(err, ERROR_OPERATION_FAILED, "the job failed") : 0;
+}
+
+/* Until it is over, or ready. Ctrl-C, and the timeout, end it in the VM, too, and only then here. */
 static int wait_for_end(struct cli *cli, struct rpc_domain *dom, struct waiter *w, const char *title,
 	bool verbose, struct error *err)
 {
 	bool shown = job_watch_wanted(cli, verbose);
 	_cleanup_interrupt_ int interrupt = interrupt_fd_open(err);
+	uint64_t start = clock_now();
 	struct progress progress;
+	bool timed_out = false;
 
 	if (interrupt < 0)
 		return -1;
-	progress_init(&progress, clock_now());
-	while (!w->is_over && !w->is_ready) {
+	progress_init(&progress, start);
+	while (!w->is_over && !w->is_ready && !w->is_broken_off) {
 		struct pollfd fd = {.fd = interrupt, .events = POLLIN};
 		struct rpc_block_job_info_ret info;
 
@@ -130,7 +173,9 @@ static int wait_for_end(struct cli *cli, struct rpc_domain *dom, struct waiter *
 			break;
 		if (client_wait(cli->client, &fd, 1, POLL_MS, err) < 0)
 			return -1;
-		if (fd.revents && abort_job(cli, dom, w->disk, 0, err) < 0)
+		timed_out = w->timeout_s && clock_now() - start >= w->timeout_s * USEC_PER_SEC;
+		if ((fd.revents || timed_out) && !w->is_over && !w->is_ready &&
+			break_off(cli, dom, w, err) < 0)
 			return -1;
 	}
 	if (shown) {
@@ -138,9 +183,7 @@ static int wait_for_end(struct cli *cli, struct rpc_domain *dom, struct waiter *
 		show(&progress, title);
 		fputc('\n', stderr);
 	}
-	if (w->status == ENDED_CANCELED)
-		return error_set(err, ERROR_OPERATION_ABORTED, "the job was canceled");
-	return w->status == ENDED_BADLY ? error_set(err, ERROR_OPERATION_FAILED, "the job failed") : 0;
+	return judge_end(w, timed_out, err);
 }
 
 /* ---- the commands ---- */
@@ -168,12 +211,12 @@ static int start_commit(struct cli *cli, const struct arguments *args, const str
 int cmd_blockcommit(struct cli *cli, const struct arguments *args, struct error *err)
 {
 	bool pivot = arguments_has(args, "pivot"), keep = arguments_has(args, "keep-overlay"),
-	     active = pivot || keep || arguments_has(args, "active"),
-	     wait = pivot || keep || arguments_has(args, "wait");
-	struct waiter w = {.disk = arguments_string(args, "path")};
+	     active = pivot || keep || arguments_has(args, "active"), wait;
+	struct waiter w;
 	_cleanup_domain_ struct rpc_domain dom = {0};
 
 	if (arguments_exclusive(args, "pivot", "keep-overlay", err) < 0 ||
+		read_waiter(args, pivot || keep, &w, &wait, err) < 0 ||
 		cli_find_domain(cli, args, BY_ANY, &dom, err) < 0 ||
 		(wait && listen_to(cli, &dom, &w, err) < 0) ||
 		start_commit(cli, args, &dom, active, err) < 0 ||
@@ -194,19 +237,21 @@ int cmd_blockcommit(struct cli *cli, const struct arguments *args, struct error 
 
 int cmd_blockpull(struct cli *cli, const struct arguments *args, struct error *err)
 {
-	bool wait = arguments_has(args, "wait");
 	char *base = text(arguments_string(args, "base"));
-	struct waiter w = {.disk = arguments_string(args, "path")};
 	_cleanup_domain_ struct rpc_domain dom = {0};
-	struct rpc_block_rebase_args a = {.path = text(w.disk),
+	struct rpc_block_rebase_args a = {.path = text(arguments_string(args, "path")),
 		.base = base ? &base : NULL,
 		.bandwidth = get_bandwidth(args),
 		.flags = arguments_flag(args, "keep-relative", RPC_BLOCK_REBASE_RELATIVE) |
 			 arguments_flag(args, "bytes", RPC_BLOCK_REBASE_BYTES)};
 	struct client_call call = {
 		.procedure = RPC_DOMAIN_BLOCK_REBASE, CLIENT_ARGS(rpc_block_rebase_args, &a)};
+	struct waiter w;
+	bool wait;
 
-	if (cli_find_domain(cli, args, BY_ANY, &dom, err) < 0 || (wait && listen_to(cli, &dom, &w, err) < 0))
+	if (read_waiter(args, false, &w, &wait, err) < 0 ||
+		cli_find_domain(cli, args, BY_ANY, &dom, err) < 0 ||
+		(wait && listen_to(cli, &dom, &w, err) < 0))
 		return -1;
 	a.dom = dom;
 	if (cli_call(cli, &call, err) < 0 ||
@@ -298,13 +343,18 @@ int cmd_blockresize(struct cli *cli, const struct arguments *args, struct error 
 	struct rpc_block_number_args a = {.disk = text(disk), .flags = RPC_BLOCK_RESIZE_BYTES};
 	struct client_call call = {
 		.procedure = RPC_DOMAIN_BLOCK_RESIZE, CLIENT_ARGS(rpc_block_number_args, &a)};
+	bool capacity = arguments_has(args, "capacity");
+	const char *given = arguments_string(args, "size");
 	uint64_t size = 0;
 
-	if (!arguments_string(args, "size"))
-		return error_set(err, ERROR_INVALID_ARGUMENT, "command 'blockresize' requires <size>");
-	if (parse_size(arguments_string(args, "size"), &size, err) < 0 ||
+	if (!given && !capacity)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "say a size, or --capacity");
+	if (arguments_exclusive(args, "size", "capacity", err) < 0 ||
+		(given && parse_size(given, &size, err) < 0) ||
 		cli_find_domain(cli, args, BY_ANY, &dom, err) < 0)
 		return -1;
+	if (capacity)
+		a.flags |= RPC_BLOCK_RESIZE_CAPACITY;
 	a.value = size;
 	a.dom = dom;
 	if (cli_call(cli, &call, err) < 0)

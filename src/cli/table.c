@@ -423,7 +423,10 @@ static const struct option_spec detach_alias_options[] = {
 #define DISK_PATH WORD("path", "the disk: its target (vda) or the path of its image")
 #define JOB_BANDWIDTH                                                                                        \
 	NUMBER("bandwidth", "at most so many MiB a second"), FLAG("bytes", "the bandwidth is in bytes")
-#define JOB_IS_WAITED_FOR FLAG("wait", "until it is over"), FLAG("verbose", "with --wait: show how far it is")
+#define JOB_IS_WAITED_FOR                                                                                    \
+	FLAG("wait", "until it is over"), FLAG("verbose", "with --wait: show how far it is"),                \
+		NUMBER("timeout", "wait, and cancel it when it is not over after so many seconds"),          \
+		FLAG("async", "with --wait: after Ctrl-C or --timeout do not wait until it is canceled")
 
 static const struct option_spec blockcommit_options[] = {
 	DOMAIN,
@@ -460,7 +463,12 @@ static const struct option_spec blockjob_options[] = {
 	END,
 };
 static const struct option_spec blockresize_options[] = {
-	DOMAIN, DISK_PATH, MAY_WORD("size", "in KiB, or with b, k, M, G or T behind it"), END};
+	DOMAIN,
+	DISK_PATH,
+	MAY_WORD("size", "in KiB, or with b, k, M, G or T behind it"),
+	FLAG("capacity", "as large as its block device has become"),
+	END,
+};
 static const struct option_spec to_native_options[] = {
 	WORD("format", "qemu-argv"),
 	TEXT("domain", "name, id or UUID of the VM"),

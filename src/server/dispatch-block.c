@@ -156,7 +156,7 @@ void handle_domain_block_resize(struct call *call)
 	struct error err = ERROR_INIT;
 	struct vm *vm;
 
-	if (!call_check_flags(call, args->flags, RPC_BLOCK_RESIZE_BYTES))
+	if (!call_check_flags(call, args->flags, RPC_BLOCK_RESIZE_BYTES | RPC_BLOCK_RESIZE_CAPACITY))
 		return;
 	if (!in_bytes && args->value > INT64_MAX / 1024) {
 		error_set(&err, ERROR_INVALID_ARGUMENT, "size must be less than %llu",
@@ -167,7 +167,8 @@ void handle_domain_block_resize(struct call *call)
 	vm = call_find_active_vm(call, &args->dom);
 	if (vm)
 		call_check(call,
-			vm_block_resize(vm, args->disk, in_bytes ? args->value : args->value * 1024,
-				call_vm_done, call, &err),
+			(args->flags & RPC_BLOCK_RESIZE_CAPACITY ? vm_block_resize_to_capacity
+								 : vm_block_resize)(vm, args->disk,
+				in_bytes ? args->value : args->value * 1024, call_vm_done, call, &err),
 			&err);
 }

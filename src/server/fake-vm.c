@@ -559,6 +559,12 @@ int vm_block_resize(
 	return begin(vm->registry, vm, done, userdata);
 }
 
+int vm_block_resize_to_capacity(
+	struct vm *vm, const char *disk, uint64_t bytes, vm_done_fn done, void *userdata, struct error *err)
+{
+	return begin(vm->registry, vm, done, userdata);
+}
+
 char *vm_format_xml(const struct vm *vm, unsigned flags)
 {
 	return xasprintf("<domain flags='%u'/>", flags);

@@ -253,28 +253,3 @@ int vm_block_job_get_info(
 	qmp_command(vm->qmp, "query-block-jobs", NULL, -1, 0, inquired, i);
 	return 0;
 }
-
-/* ---- the size of a disk ---- */
-
-int vm_block_resize(
-	struct vm *vm, const char *name, uint64_t bytes, vm_done_fn done, void *userdata, struct error *err)
-{
-	const struct disk *disk = block_job_check_disk(vm, name, err);
-	_cleanup_free_ char *node = NULL;
-
-	if (!disk || vm_check_verb(vm, VERB_BLOCK_JOB, err) < 0 ||
-		block_jobs_check_none(vm, disk->target, err) < 0)
-		return -1;
-	if (disk->readonly)
-		return error_set(err, ERROR_OPERATION_INVALID, "disk '%s' is read-only", disk->target);
-	if (disk->source_type == DISK_SOURCE_BLOCK && disk->format != DISK_FORMAT_QCOW2)
-		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
-			"disk '%s' is the block device %s: whoever has made it can change its size",
-			disk->target, disk->source);
-	if (block_job_check_leases(vm, err) < 0)
-		return -1;
-	block_activate(vm, disk);
-	node = block_job_format_node(disk->node);
-	vm_command(vm, "block_resize", json_pack("s:node-name", node, "u:size", bytes, NULL), done, userdata);
-	return 0;
-}

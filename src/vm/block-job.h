@@ -51,6 +51,9 @@ int vm_block_job_set_speed(struct vm *vm, const char *disk, uint64_t bandwidth, 
 
 int vm_block_resize(
 	struct vm *vm, const char *disk, uint64_t bytes, vm_done_fn done, void *userdata, struct error *err);
+/* Of a raw block device: to the size that the device has now. `bytes` must be that, or 0. */
+int vm_block_resize_to_capacity(
+	struct vm *vm, const char *disk, uint64_t bytes, vm_done_fn done, void *userdata, struct error *err);
 
 /*
  * For other jobs of this room: merge and hear of the end, both definitions and the status file saying so; an active commit pivots by itself, images that

@@ -322,6 +322,7 @@ enum {
 	RPC_BLOCK_REBASE_RELATIVE = 1 << 4,
 	RPC_BLOCK_REBASE_BYTES = 1 << 6,
 	RPC_BLOCK_RESIZE_BYTES = 1 << 0,
+	RPC_BLOCK_RESIZE_CAPACITY = 1 << 1,
 };
 
 /* ---- events ---- */

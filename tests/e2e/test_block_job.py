@@ -230,7 +230,41 @@ class Stock(Jobs):
         self.virsh("resume", guest.name)
         guest.wait_count(guest.last() + 2)
         guest.check()
+        self.assertIn("supported only with 'raw' local block-based disks", self.virsh.fails("blockresize", guest.name, "vda", "--capacity"))
 
+    @unittest.skipUnless(harness.IS_ROOT, "making a device needs root")
+    def test_size_of_a_device(self):
+        """It has been enlarged by others; the guest hears of it when it is said."""
+        backing = self.root / "device.img"
+        backing.write_bytes(b"")
+        os.truncate(backing, 16 * MIB)
+        done = subprocess.run(["losetup", "--find", "--show", backing], capture_output=True, text=True)
+        if done.returncode != 0:
+            self.skipTest(f"no loop devices here: {done.stderr}")
+        device = done.stdout.strip()
+        self.addCleanup(subprocess.run, ["losetup", "--detach", device], check=True)
+        guest = self.sector()
+        guest.define(extra_devices=f"""<disk type='block' device='disk'><driver name='qemu' type='raw'/>
+            <source dev='{device}'/><target dev='vdb' bus='virtio'/></disk>""")
+        self.virsh("start", guest.name)
+        godwit = harness.Godwit(self.daemon)
+
+        def sizes():
+            return {b["inserted"]["file"]: b["inserted"]["image"]["virtual-size"] for b in self.qmp(guest, "query-block")}
+
+        before = sizes()
+        os.truncate(backing, 24 * MIB)
+        subprocess.run(["losetup", "--set-capacity", device], check=True)
+        self.assertEqual(sizes(), before)
+        self.assertIn("whoever has made it can change its size", self.virsh.fails("blockresize", guest.name, "vdb", "24M"))
+        self.virsh("blockresize", guest.name, "vdb", "--capacity")
+        self.assertEqual(sizes(), {**before, device: 24 * MIB})
+        os.truncate(backing, 32 * MIB)
+        subprocess.run(["losetup", "--set-capacity", device], check=True)
+        godwit("blockresize", guest.name, "vdb", "--capacity")
+        self.assertEqual(sizes(), {**before, device: 32 * MIB})
+        self.assertIn("exclu", godwit.fails("blockresize", guest.name, "vdb", "1M", "--capacity"))
+        self.assertIn("size", godwit.fails("blockresize", guest.name, "vdb"))
 
     def test_ground_of_a_snapshot(self):
         """Nothing goes into an image that a snapshot is of, nor out of it."""
@@ -260,6 +294,22 @@ class Stock(Jobs):
         godwit("blockresize", guest.name, "vda", "1G")
         self.assertEqual(self.qmp(guest, "query-block")[0]["inserted"]["image"]["virtual-size"], 1 << 30)
         self.assertIn("has no images to pull", godwit.fails("blockpull", guest.name, "vda"))
+
+    def test_own_command_waits_not_for_ever(self):
+        """A job so slow that it does not end by itself is canceled at the timeout; with --async nobody waits for that."""
+        guest = self.guest()
+        godwit = harness.Godwit(self.daemon)
+        slow = ["--bandwidth", "65536", "--bytes", "--timeout", "1"]
+        for command in (["blockpull"], ["blockcommit", "--top", guest.images[1]], ["blockcommit", "--pivot"], ["blockpull", "--async"]):
+            done = godwit.run(command[0], guest.name, "vda", *command[1:], *slow)
+            self.assertEqual(done.returncode, 8, done.stderr)
+            self.assertIn("the job was not done after 1 s, and is canceled", done.stderr)
+            self.wait_no_job(guest)
+            self.check_agreed(guest, "top", "middle", "base")
+        self.assertIn("it needs --wait or --timeout", godwit.fails("blockpull", guest.name, "vda", "--async"))
+        self.assertIn("at least one second", godwit.fails("blockpull", guest.name, "vda", "--timeout", "0"))
+        godwit("blockcommit", guest.name, "vda", "--top", guest.images[1], "--timeout", "600")
+        self.check_agreed(guest, "top", "base")
 
 
 class Leases(Jobs):

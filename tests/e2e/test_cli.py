@@ -45,10 +45,7 @@ OMITTED = {
     "snapshot-list": dict.fromkeys(("parent", "roots", "leaves", "no-leaves", "metadata", "no-metadata", "inactive", "active",
                                     "disk-only", "internal", "external", "tree", "from", "current", "descendants", "name",
                                     "topological"), "the whole tree is drawn"),
-    "blockcommit": dict.fromkeys(("timeout", "async"), "Ctrl-C ends the waiting; blockjob has the rest"),
-    "blockpull": dict.fromkeys(("timeout", "async"), "Ctrl-C ends the waiting; blockjob has the rest"),
     "blockjob": {"raw": "--json has the figures"},
-    "blockresize": {"capacity": "of raw images: not supported"},
     "dommemstat": dict.fromkeys(("period", "config", "live", "current"), "the balloon's period is set in the XML"),
 }
 # Options that virsh does not have.
