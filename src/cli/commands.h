@@ -125,6 +125,13 @@ int cmd_domtime(struct cli *cli, const struct arguments *args, struct error *err
 int cmd_qemu_agent_command(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_guestinfo(struct cli *cli, const struct arguments *args, struct error *err);
 
+/* cmd-guest.c */
+int cmd_domhostname(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_domifaddr(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_set_user_password(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_guest_agent_timeout(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_setvcpus(struct cli *cli, const struct arguments *args, struct error *err);
+
 /* cmd-snapshot.c */
 int cmd_snapshot_list(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_snapshot_save(struct cli *cli, const struct arguments *args, struct error *err);

@@ -546,6 +546,36 @@ static const struct option_spec guestinfo_options[] = {
 	END,
 };
 
+static const struct option_spec hostname_options[] = {
+	DOMAIN, TEXT("source", "who is asked: agent; lease is refused"), END};
+static const struct option_spec addresses_options[] = {
+	DOMAIN,
+	MAY_WORD("interface", "only this one, by its name in the guest"),
+	FLAG("full", "its name and MAC address in every line"),
+	TEXT("source", "who is asked: agent; lease (the default) and arp are refused"),
+	END,
+};
+static const struct option_spec password_options[] = {
+	DOMAIN,
+	WORD("user", "whose"),
+	WORD("password", "the new one"),
+	FLAG("encrypted", "as the guest stores it, not to be encrypted again"),
+	END,
+};
+static const struct option_spec agent_timeout_options[] = {
+	DOMAIN,
+	TEXT("timeout", "seconds; 0 not to wait, -1 libvirt's 5 seconds, -2 (and without) any time"),
+	END,
+};
+static const struct option_spec setvcpus_options[] = {
+	DOMAIN,
+	{"count", OPTION_NUMBER, OPTION_REQUIRED | OPTION_POSITIONAL, "so many of them"},
+	FLAG("live", "of the running VM"),
+	FLAG("current", "of whichever it has now"),
+	FLAG("guest", "by the guest's agent; must be there"),
+	END,
+};
+
 /* ---- figures ---- */
 
 static const struct option_spec domstats_options[] = {
@@ -861,6 +891,19 @@ const struct command commands[] = {
 		cmd_domfstrim, 0},
 	{"domtime", GROUP_TALK, "show or set the guest's clock", "By its agent.", time_options, cmd_domtime,
 		JSON},
+
+	{"domhostname", GROUP_TALK, "print the guest's name", "Its agent says so.", hostname_options,
+		cmd_domhostname, JSON},
+	{"domifaddr", GROUP_TALK, "list the guest's network addresses",
+		"With --source agent: its agent says so.", addresses_options, cmd_domifaddr, JSON},
+	{"set-user-password", GROUP_TALK, "set a user's password in the guest", "By its agent.",
+		password_options, cmd_set_user_password, 0},
+	{"setvcpus", GROUP_TALK, "let the guest use fewer of its vCPUs, or more",
+		"With --guest: by its agent, until it boots anew. vCPUs are not plugged in or out.",
+		setvcpus_options, cmd_setvcpus, 0},
+	{"guest-agent-timeout", GROUP_TALK, "say how long its agent may take",
+		"For commands that are not told otherwise.", agent_timeout_options, cmd_guest_agent_timeout,
+		0},
 
 	{"domstats", GROUP_FIGURES, "show figures of one, several or all VMs", NULL, domstats_options,
 		cmd_domstats, JSON},

@@ -173,27 +173,6 @@ void handle_domain_interface_addresses(struct call *call)
 	call_fail(call, &err);
 }
 
-/* ---- vCPUs that are online ---- */
-
-static void vcpus_done(json *ret, const struct error *err, void *userdata)
-{
-	struct call *call = userdata;
-	int n = 0;
-
-	if (err) {
-		call_fail(call, err);
-		return;
-	}
-	JSON_FOREACH (vcpu, ret)
-		n += json_get_bool(vcpu, "online", false);
-	call_reply(call, &(rpc_int_ret){n});
-}
-
-void call_count_guest_vcpus(struct call *call)
-{
-	call_ask_agent(call, "guest-get-vcpus", NULL, VM_AGENT_TIMEOUT, vcpus_done);
-}
-
 /* ---- all sorts of things, one question after the other ---- */
 
 struct inquiry {

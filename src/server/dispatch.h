@@ -194,6 +194,7 @@ void handle_domain_migrate_get_compression_cache(struct call *call);
 /* ---- dispatch-vcpu.c ---- */
 void handle_domain_get_vcpus(struct call *call);
 void handle_domain_get_vcpus_flags(struct call *call);
+void handle_domain_set_vcpus_flags(struct call *call);
 void handle_domain_get_vcpu_pin_info(struct call *call);
 void handle_domain_get_cpu_stats(struct call *call);
 void handle_domain_get_emulator_pin_info(struct call *call);

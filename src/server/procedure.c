@@ -129,6 +129,7 @@ static const struct procedure remote_procedures[] = {
 	PROCEDURE(RPC_DOMAIN_SNAPSHOT_DELETE, WRITE, ARGS(rpc_snapshot_flags_args), NO_RET, handle_domain_snapshot_delete),
 	PROCEDURE(RPC_DOMAIN_GET_BLOCK_INFO, READ, ARGS(rpc_domain_path_flags_args), RET(rpc_block_info_ret), handle_domain_get_block_info),
 	PROCEDURE(RPC_DOMAIN_CREATE_WITH_FLAGS, WRITE, ARGS(rpc_domain_flags_args), RET(rpc_domain_ret), handle_domain_create_with_flags),
+	PROCEDURE(RPC_DOMAIN_SET_VCPUS_FLAGS, WRITE, ARGS(rpc_set_vcpus_args), NO_RET, handle_domain_set_vcpus_flags),
 	PROCEDURE(RPC_DOMAIN_GET_VCPUS_FLAGS, READ, ARGS(rpc_domain_flags_args), RET(rpc_int_ret), handle_domain_get_vcpus_flags),
 	PROCEDURE(RPC_DOMAIN_OPEN_CONSOLE, WRITE, ARGS(rpc_open_console_args), NO_RET, handle_domain_open_console),
 	PROCEDURE(RPC_CONNECT_GET_SYSINFO, READ, ARGS(rpc_flags_args), RET(rpc_string_ret), handle_connect_get_sysinfo),

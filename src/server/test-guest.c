@@ -202,6 +202,41 @@ static void test_orders(void)
 	tear_down();
 }
 
+/* The agent has one answer for both its commands: what it has come through with is a number, so the second must fail. */
+static int set_vcpus(unsigned count, unsigned flags, const char *answer)
+{
+	rpc_set_vcpus_args args = {guest(), count, flags};
+
+	fake_agent_answer(loop, answer);
+	return ASK_ONLY(&client, RPC_DOMAIN_SET_VCPUS_FLAGS, rpc_set_vcpus_args, &args);
+}
+
+static void test_vcpus(void)
+{
+	static const char three[] = "[{\"logical-id\": 0, \"online\": true, \"can-offline\": false}, "
+				    "{\"logical-id\": 1, \"online\": true, \"can-offline\": true}, "
+				    "{\"logical-id\": 2, \"online\": false, \"can-offline\": true}]";
+
+	set_up();
+	is_int(set_vcpus(2, RPC_VCPU_GUEST, three), 0, "as many as it has");
+	is_str(fake_agent_last(), "guest-get-vcpus", "nothing to change");
+	is_int(set_vcpus(1, RPC_VCPU_GUEST, three), RPC_CODE_AGENT_COMMAND_FAILED, "not a number");
+	is_str(fake_agent_last(), "guest-set-vcpus {\"vcpus\":[{\"logical-id\":1,\"online\":false}]}",
+		"fewer");
+	set_vcpus(3, RPC_VCPU_GUEST | RPC_AFFECT_LIVE, three);
+	is_str(fake_agent_last(), "guest-set-vcpus {\"vcpus\":[{\"logical-id\":2,\"online\":true}]}", "more");
+	is_int(set_vcpus(4, RPC_VCPU_GUEST, three), RPC_CODE_INVALID_ARG, "more than it has");
+	is_int(set_vcpus(1, RPC_VCPU_GUEST, "[{\"online\": true}, {\"online\": true}]"),
+		RPC_CODE_OPERATION_FAILED, "none can be taken off line");
+	is_int(set_vcpus(1, RPC_VCPU_GUEST, "{\"x\": [7]}"), RPC_CODE_INVALID_ARG, "no list");
+	is_int(set_vcpus(1, RPC_VCPU_GUEST, NULL), RPC_CODE_ARGUMENT_UNSUPPORTED, "no agent");
+	is_int(set_vcpus(0, RPC_VCPU_GUEST, three), RPC_CODE_INVALID_ARG, "none at all");
+	is_int(set_vcpus(1, RPC_VCPU_GUEST | RPC_AFFECT_CONFIG, three), RPC_CODE_INVALID_ARG,
+		"in the definition");
+	is_int(set_vcpus(1, 0, three), RPC_CODE_OPERATION_UNSUPPORTED, "without the agent");
+	tear_down();
+}
+
 /* A disk with a PCI address of its own, and one on a controller with one. */
 static void test_find_disk(void)
 {
@@ -245,6 +280,7 @@ int main(void)
 	test_info();
 	test_hostile();
 	test_orders();
+	test_vcpus();
 	test_find_disk();
 	return done_testing();
 }

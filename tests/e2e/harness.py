@@ -363,13 +363,13 @@ class Guest:
 
     # XML
 
-    def xml(self, domain_type="qemu", extra="", extra_devices="", serial=None, cpu=""):
+    def xml(self, domain_type="qemu", extra="", extra_devices="", serial=None, cpu="", vcpus=1):
         serial = serial or f"<serial type='file'><source path='{self.console}' append='on'/><target port='0'/></serial>"
         return f"""<domain type='{domain_type}'>
   <name>{self.name}</name>
   <uuid>{self.uuid}</uuid>
   <memory unit='MiB'>{self.memory}</memory>
-  <vcpu>1</vcpu>
+  <vcpu>{vcpus}</vcpu>
   {self.os_xml()}
   <features><acpi/><apic/></features>
   {cpu}

@@ -12,8 +12,8 @@ AGENT = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0
 
 
 class AgentTest(harness.DaemonTest):
-    def guest_with_agent(self, mode="ok", name="guest", **options):
-        guest = self.linux(name, arguments=f"gw.mem=4 gw.agent={mode}", **options).define(extra_devices=AGENT)
+    def guest_with_agent(self, mode="ok", name="guest", vcpus=1, **options):
+        guest = self.linux(name, arguments=f"gw.mem=4 gw.agent={mode}", **options).define(extra_devices=AGENT, vcpus=vcpus)
         self.virsh("start", name)
         harness.wait_for(lambda: b"GW agent=" in guest.console_bytes(), "the agent is there")
         harness.wait_for(lambda: "guest_agent.0' state='connected'" in self.virsh("dumpxml", name), "QEMU knows of it")
@@ -82,12 +82,41 @@ class Agent(AgentTest):
         ping = '{"execute": "guest-ping"}'
         for command in (["domfsinfo", name], ["guestinfo", name, "--os"], ["domfstrim", name],
                         ["domtime", name, "--time", "1700000000"], ["domtime", name, "--sync"],
-                        ["qemu-agent-command", name, ping], ["qemu-agent-command", name, "--block", ping]):
+                        ["qemu-agent-command", name, ping], ["qemu-agent-command", name, "--block", ping],
+                        ["domhostname", name, "--source", "agent"], ["domifaddr", name, "--source", "agent"],
+                        ["domifaddr", name, "eth0", "--full", "--source", "agent"], ["domifaddr", name, "eth1", "--source", "agent"],
+                        ["set-user-password", name, "root", "secret", "--encrypted"], ["guest-agent-timeout", name, "--timeout", "-1"]):
             self.assertEqual(godwit(*command), self.virsh(*command))
+        self.assertEqual(json.loads(godwit("domhostname", name, "--source", "agent", "--json")), {"hostname": "counting-guest"})
+        self.assertEqual(json.loads(godwit("domifaddr", name, "--source", "agent", "--json")),
+                         [{"name": "eth0", "mac": "52:54:00:12:34:56",
+                           "addresses": [{"type": "ipv4", "address": "10.0.2.15", "prefix": 24}]}])
+        self.assertIn("Unknown data source 'dhcp'", godwit.fails("domifaddr", name, "--source", "dhcp"))
+        self.assertIn("DHCP leases", godwit.fails("domifaddr", name))
+        self.assertIn("is no timeout", godwit.fails("guest-agent-timeout", name, "--timeout", "-3"))
         self.assertEqual(godwit("domfsfreeze", name, "/disk0"), "Froze 1 filesystem(s)")
         self.assertEqual(godwit("domfsthaw", name), "Thawed 1 filesystem(s)")
         self.assertRegex(godwit("domtime", name, "--pretty"), r"^Time: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$")
         self.assertEqual(json.loads(godwit("domfsinfo", name, "--json"))[0]["targets"], ["vda"])
+
+    def test_vcpus(self):
+        """The guest takes CPUs off line, and on again."""
+        godwit = harness.Godwit(self.daemon)
+        # On a busy machine the guest's kernel may give its other processors up while it boots.
+        for attempt in range(3):
+            guest = self.guest_with_agent(name=f"guest{attempt}", vcpus=3)
+            if godwit("vcpucount", guest.name, "--guest") == "3":
+                break
+            self.virsh("destroy", guest.name)
+        self.assertEqual(godwit("vcpucount", guest.name, "--guest"), "3", guest.console_bytes())
+        for program, count in ((self.virsh, 1), (godwit, 3), (godwit, 2), (self.virsh, 3)):
+            program("setvcpus", guest.name, count, "--guest")
+            self.assertEqual(godwit("vcpucount", guest.name, "--guest"), str(count))
+        self.assertIn("the guest has 3 vCPUs, not 4", godwit.fails("setvcpus", guest.name, 4, "--guest"))
+        self.assertIn("plugging vCPUs", self.virsh.fails("setvcpus", guest.name, 2, "--live"))
+        self.assertIn("not plugged", godwit.fails("setvcpus", guest.name, 2))
+        self.assertIn("read only", self.virsh_ro.fails("setvcpus", guest.name, 2, "--guest"))
+        guest.wait_count(guest.last() + 2)
 
     def test_end(self):
         """Shut down and boot anew by the agent, or by the power button when it fails."""

@@ -207,11 +207,50 @@ static void get_interfaces(struct guest *g, const char *line, struct answer *a)
 		g->settings.address);
 }
 
+/* The kernel lets a CPU be taken off line when it has this file. */
+static void cpu_path(char *ret, size_t size, unsigned cpu)
+{
+	snprintf(ret, size, "/sys/devices/system/cpu/cpu%u/online", cpu);
+}
+
+static bool is_online(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	int c = f ? fgetc(f) : '1';
+
+	if (f)
+		fclose(f);
+	return c == '1';
+}
+
 static void get_vcpus(struct guest *g, const char *line, struct answer *a)
 {
 	(void)g;
 	(void)line;
-	put(a, "[{\"logical-id\": 0, \"online\": true, \"can-offline\": false}]");
+	put(a, "[");
+	for (unsigned cpu = 0; cpu < (unsigned)sysconf(_SC_NPROCESSORS_CONF); cpu++) {
+		char path[64];
+
+		cpu_path(path, sizeof path, cpu);
+		put(a, "%s{\"logical-id\": %u, \"online\": %s, \"can-offline\": %s}", cpu ? ", " : "", cpu,
+			is_online(path) ? "true" : "false", access(path, F_OK) == 0 ? "true" : "false");
+	}
+	put(a, "]");
+}
+
+/* One at a time, as a guest may: the host has to say the rest again. */
+static void set_vcpus(struct guest *g, const char *line, struct answer *a)
+{
+	const char *id = find_value(line, "logical-id"), *online = find_value(line, "online");
+	char path[64];
+	FILE *f;
+
+	(void)g;
+	cpu_path(path, sizeof path, id ? (unsigned)strtoul(id, NULL, 10) : 0);
+	f = fopen(path, "we");
+	if (f)
+		fputc(online && *online == 't' ? '1' : '0', f);
+	put(a, "%d", f && fclose(f) == 0);
 }
 
 static const struct {
@@ -233,6 +272,7 @@ static const struct {
 	{"guest-get-host-name", get_name, false},
 	{"guest-get-osinfo", get_os, false},
 	{"guest-get-vcpus", get_vcpus, false},
+	{"guest-set-vcpus", set_vcpus, false},
 	{"guest-network-get-interfaces", get_interfaces, false},
 	{"guest-set-user-password", nothing, false},
 };
