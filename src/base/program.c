@@ -53,6 +53,19 @@ static char *read_words(int fd)
 	return text;
 }
 
+void program_read_last(const struct program *p, char *ret, size_t size)
+{
+	struct stat st;
+	off_t from = 0;
+	ssize_t n = -1;
+
+	if (fstat(p->output_fd, &st) == 0) {
+		from = st.st_size < (off_t)size - 1 ? 0 : st.st_size - ((off_t)size - 1);
+		n = pread(p->output_fd, ret, size - 1, from);
+	}
+	ret[n < 0 ? 0 : n] = '\0';
+}
+
 /* "qemu-img: Could not open '/vm/a.qcow2': ..." need not say its name twice. */
 static void explain(const struct program *p, int status, struct error *err)
 {

@@ -23,5 +23,8 @@ typedef void (*program_done_fn)(const char *output, const struct error *err, voi
 int program_start(sd_event *loop, const struct strv *argv, uint64_t timeout_usec, program_done_fn done,
 	void *userdata, struct program **ret, struct error *err);
 
+/* What it has written to its standard output last, at most `size` - 1 bytes of it and a zero. It may still run. */
+void program_read_last(const struct program *p, char *ret, size_t size);
+
 /* Kills it with all that it has started; nothing is called any more. Accepts NULL. */
 void program_free(struct program *p);

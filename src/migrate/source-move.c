@@ -232,7 +232,7 @@ void source_fill_info(const struct operation *op, struct vm_job_info *info)
 	migration_figures(s->progress, info);
 	if (!s->copies)
 		return;
-	copies_get_progress(s->copies, &info->migration.disk_processed, &info->migration.disk_total);
-	if (info->migration.disk_total > info->migration.disk_processed)
-		info->migration.disk_remaining = info->migration.disk_total - info->migration.disk_processed;
+	copies_get_progress(s->copies, &info->disk_processed, &info->disk_total);
+	if (info->disk_total > info->disk_processed)
+		info->disk_remaining = info->disk_total - info->disk_processed;
 }

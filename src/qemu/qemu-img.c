@@ -3,6 +3,8 @@
 #include "qemu-img.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "alloc.h"
@@ -22,6 +24,30 @@ struct qemu_img {
 size_t qemu_img_get_done(const struct qemu_img *q)
 {
 	return q->at;
+}
+
+unsigned qemu_img_parse_permyriad(const char *text)
+{
+	unsigned found = 0;
+
+	for (const char *p = text; (p = strchr(p, '(')); p++) {
+		unsigned whole, part;
+		int end = 0;
+
+		if (sscanf(p, "(%3u.%2u/100%%)%n", &whole, &part, &end) == 2 && end > 0)
+			found = whole < 100 ? whole * 100 + part : 10000;
+	}
+	return found;
+}
+
+unsigned qemu_img_get_permyriad(const struct qemu_img *q)
+{
+	char text[256];
+
+	if (!q->program)
+		return 0;
+	program_read_last(q->program, text, sizeof(text));
+	return qemu_img_parse_permyriad(text);
 }
 
 void qemu_img_free(struct qemu_img *q)

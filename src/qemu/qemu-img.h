@@ -27,3 +27,7 @@ void qemu_img_free(struct qemu_img *q);
 
 /* How many of the commands are behind it. */
 size_t qemu_img_get_done(const struct qemu_img *q);
+/* How far the one at work is, of 10000: what it says with "-p" among its words; else 0. */
+unsigned qemu_img_get_permyriad(const struct qemu_img *q);
+/* The last "(12.34/100%)" in what it said; 0 when there is none. */
+unsigned qemu_img_parse_permyriad(const char *text);

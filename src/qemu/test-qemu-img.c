@@ -89,6 +89,15 @@ static void test_failure(void)
 		strv_fini(&commands[i]);
 }
 
+static void test_progress(void)
+{
+	is_int(qemu_img_parse_permyriad(""), 0, "nothing said");
+	is_int(qemu_img_parse_permyriad("    (0.00/100%)\r"), 0, "at its beginning");
+	is_int(qemu_img_parse_permyriad("(1.01/100%)\r    (12.34/100%)\r"), 1234, "the last counts");
+	is_int(qemu_img_parse_permyriad("5/100%)\r    (7.50/100%)\r    (8.1"), 750, "what is whole counts");
+	is_int(qemu_img_parse_permyriad("    (100.00/100%)\r\nImage (a) committed.\n"), 10000, "all of it");
+}
+
 int main(void)
 {
 	_cleanup_free_ char *make = NULL, *clean = NULL;
@@ -104,6 +113,7 @@ int main(void)
 	ok(system(make) == 0, "an image");
 	test_rows();
 	test_failure();
+	test_progress();
 	(void)!system(clean);
 	return done_testing();
 }

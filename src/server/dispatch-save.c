@@ -324,16 +324,30 @@ void handle_domain_managed_save_define_xml(struct call *call)
 
 /* ---- the job ---- */
 
+/* The job of now. A VM that is off may have one, such as the deletion of its snapshots; else it must run. */
+static bool find_job(struct call *call, const rpc_domain *dom, struct vm_job_info *ret)
+{
+	struct vm *vm = call_find_vm(call, dom);
+	struct error err = ERROR_INIT;
+
+	if (!vm)
+		return false;
+	vm_get_job_info(vm, false, ret);
+	if (vm_is_active(vm) || ret->operation != VM_JOB_NONE)
+		return true;
+	error_set(&err, ERROR_OPERATION_INVALID, "domain is not running");
+	call_fail(call, &err);
+	return false;
+}
+
 void handle_domain_get_job_info(struct call *call)
 {
 	const rpc_domain_args *args = call->args;
-	struct vm *vm = call_find_active_vm(call, &args->dom);
 	struct vm_job_info info;
 	rpc_job_info_ret ret;
 
-	if (!vm)
+	if (!find_job(call, &args->dom, &info))
 		return;
-	vm_get_job_info(vm, false, &info);
 	job_info_fill(&info, &ret);
 	call_reply(call, &ret);
 }
@@ -349,10 +363,14 @@ void handle_domain_get_job_stats(struct call *call)
 
 	if (!call_check_flags(call, args->flags, RPC_JOB_STATS_COMPLETED | RPC_JOB_STATS_KEEP_COMPLETED))
 		return;
-	vm = completed ? call_find_vm(call, &args->dom) : call_find_active_vm(call, &args->dom);
-	if (!vm)
+	if (!completed && !find_job(call, &args->dom, &info))
 		return;
-	vm_get_job_info(vm, completed, &info);
+	if (completed) {
+		vm = call_find_vm(call, &args->dom);
+		if (!vm)
+			return;
+		vm_get_job_info(vm, true, &info);
+	}
 	ret.type = job_type(&info);
 	if (info.operation != VM_JOB_NONE) {
 		ret.params.rpc_params_val = params;

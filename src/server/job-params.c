@@ -23,6 +23,8 @@ static int job_operation(const struct vm_job_info *info)
 		return RPC_JOB_OPERATION_MIGRATION_OUT;
 	case VM_JOB_SNAPSHOT:
 		return RPC_JOB_OPERATION_SNAPSHOT;
+	case VM_JOB_SNAPSHOT_DELETE:
+		return RPC_JOB_OPERATION_SNAPSHOT_DELETE;
 	case VM_JOB_NONE:
 	case VM_JOB_OTHER:
 		break;
@@ -41,8 +43,6 @@ int job_type(const struct vm_job_info *info)
 
 void job_info_fill(const struct vm_job_info *info, rpc_job_info_ret *ret)
 {
-	const struct vm_job_migration *m = &info->migration;
-
 	*ret = (rpc_job_info_ret){.type = job_type(info)};
 	if (info->operation == VM_JOB_NONE)
 		return;
@@ -50,9 +50,9 @@ void job_info_fill(const struct vm_job_info *info, rpc_job_info_ret *ret)
 	ret->memory_total = info->memory_total;
 	ret->memory_processed = info->memory_processed;
 	ret->memory_remaining = info->memory_remaining;
-	ret->file_total = m->disk_total;
-	ret->file_processed = m->disk_processed;
-	ret->file_remaining = m->disk_remaining;
+	ret->file_total = info->disk_total;
+	ret->file_processed = info->disk_processed;
+	ret->file_remaining = info->disk_remaining;
 	ret->data_total = ret->memory_total + ret->file_total;
 	ret->data_processed = ret->memory_processed + ret->file_processed;
 	ret->data_remaining = ret->memory_remaining + ret->file_remaining;
@@ -100,14 +100,14 @@ static void add_net(struct list *l, const char *name, uint64_t ms, const struct 
 		add_ull(l, name, (uint64_t)net);
 }
 
-static void add_disks(struct list *l, const struct vm_job_migration *m)
+static void add_disks(struct list *l, const struct vm_job_info *info)
 {
-	if (m->disk_total == 0)
+	if (info->disk_total == 0)
 		return;
-	add_ull(l, "disk_total", m->disk_total);
-	add_ull(l, "disk_processed", m->disk_processed);
-	add_ull(l, "disk_remaining", m->disk_remaining);
-	add_known(l, "disk_bps", m->disk_bps);
+	add_ull(l, "disk_total", info->disk_total);
+	add_ull(l, "disk_processed", info->disk_processed);
+	add_ull(l, "disk_remaining", info->disk_remaining);
+	add_known(l, "disk_bps", info->disk_bps);
 }
 
 static void add_xbzrle(struct list *l, const struct vm_job_migration *m)
@@ -132,7 +132,6 @@ static void add_migration(struct list *l, const struct vm_job_migration *m)
 		add_ull(l, "memory_postcopy_requests", m->postcopy_requests);
 		add_ull(l, "memory_page_size", m->page_size);
 	}
-	add_disks(l, m);
 	add_xbzrle(l, m);
 	if (m->throttle > 0)
 		add_int(l, "auto_converge_throttle", (int)m->throttle);
@@ -161,6 +160,7 @@ unsigned job_params_fill(const struct vm_job_info *info, rpc_param *params)
 	add_ull(&l, "memory_processed", info->memory_processed);
 	add_ull(&l, "memory_remaining", info->memory_remaining);
 	add_known(&l, "memory_bps", info->memory_bps);
+	add_disks(&l, info);
 	add_migration(&l, m);
 	if (info->completed)
 		add(&l, "success", RPC_PARAM_BOOLEAN)->rpc_param_value_u.b = info->succeeded;

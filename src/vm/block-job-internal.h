@@ -7,6 +7,7 @@
  *	block-job-plan.c        requests made exact   block-job-end.c   taking over what it did
  *	block-job-verb.c        abort, speed, info    block-job-adopt.c  after a restart of the daemon
  *	block-job-lease.c       the lease of the image that is written to
+ *	block-job-progress.c    how far it is, for other jobs
  *
  *                 lease                command               block-ready          pivot
  *	TAKING ----------> STARTING ----------> RUNNING ----------> READY -------> COMPLETING
@@ -97,8 +98,15 @@ struct block_job {
 	struct process *child;
 	sd_event_source *deferred;
 	enum block_job_event deferred_event;
-	unsigned pending; /* replies to come while clearing */
+	unsigned pending;		     /* replies to come while clearing */
+	struct block_job_progress *progress; /* of one for another job; NULL: nobody asks */
 };
+
+/* ---- block-job-progress.c ---- */
+
+/* QEMU is asked from now on how far it is, until the job goes. */
+void block_job_watch(struct block_job *job);
+void block_job_progress_free(struct block_job_progress *p); /* accepts NULL */
 
 /* ---- block-job-machine.c ---- */
 

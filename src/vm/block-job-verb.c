@@ -42,6 +42,7 @@ static int begin_for_job(struct block_job *job, vm_done_fn ended, void *userdata
 	job->ended = ended;
 	job->ended_userdata = userdata;
 	job->auto_pivot = true;
+	block_job_watch(job);
 	block_job_begin(job);
 	return 0;
 }
@@ -56,6 +57,7 @@ static bool join(struct vm *vm, const char *disk, enum block_job_type type, vm_d
 		return false;
 	job->ended = ended;
 	job->ended_userdata = userdata;
+	block_job_watch(job);
 	return true;
 }
 

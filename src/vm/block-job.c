@@ -33,6 +33,7 @@ void block_job_free(struct block_job *job)
 	if (job->vm->qmp)
 		qmp_forget(job->vm->qmp, job);
 	image_lease_free(job->lease);
+	block_job_progress_free(job->progress);
 	process_free(job->child);
 	sd_event_source_disable_unref(job->deferred);
 	VEC_FOREACH (layer, &job->merged)

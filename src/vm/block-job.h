@@ -66,5 +66,7 @@ int block_job_merge(struct vm *vm, const struct vm_block_commit_options *options
 int block_job_pull(struct vm *vm, const struct vm_block_pull_options *options, vm_done_fn ended,
 	void *userdata, struct error *err);
 void block_job_forget(struct vm *vm, void *userdata);
+/* How far the one is whose end is told to `userdata`, of 10000, as QEMU said a moment ago; 0 when there is none. */
+unsigned block_job_get_permyriad(const struct vm *vm, const void *userdata);
 /* No disk has one; else ERROR_OPERATION_INVALID, naming it. `target` NULL: any disk. */
 int block_jobs_check_none(const struct vm *vm, const char *target, struct error *err);

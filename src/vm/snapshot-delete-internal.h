@@ -18,7 +18,8 @@ struct delete_operation {
 	struct strv memory_files; /* of those that leave */
 	struct strv renew;	  /* names of those that stay, whose disks are as noted (snapshot-note.h) */
 
-	size_t at; /* of the merges, or of those leaving */
+	size_t at;     /* of the merges, or of those leaving */
+	size_t merged; /* so many of the plan's are done */
 	struct snapshot_merge *merge;
 	struct internal_work *internal;
 	struct snapshot_hook *hook;

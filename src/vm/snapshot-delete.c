@@ -165,10 +165,13 @@ static void merged(struct vm *vm, const struct error *err, void *userdata)
 	struct error failure = ERROR_INIT;
 
 	o->merge = NULL;
-	if (err)
+	if (err) {
 		failure = *err;
-	else if (++o->at < o->plan.merges.n && merge_next(o, &failure) == 0)
-		return;
+	} else {
+		o->merged = ++o->at;
+		if (o->at < o->plan.merges.n && merge_next(o, &failure) == 0)
+			return;
+	}
 	step_over(o, failure.code != ERROR_NONE ? &failure : NULL);
 }
 
@@ -329,6 +332,22 @@ static void cancel(struct job *job, void *context)
 	memory_is_in(o, &err);
 }
 
+/* Of all that is to be merged. Behind the merges of an earlier daemon nothing is left of them. */
+static void fill_info(const struct operation *op, struct vm_job_info *info)
+{
+	const struct delete_operation *o = (const struct delete_operation *)op;
+
+	for (size_t i = 0; i < o->plan.merges.n; i++) {
+		uint64_t bytes = o->plan.merges.items[i].bytes;
+
+		info->disk_total += bytes;
+		if (i < o->merged)
+			info->disk_processed += bytes;
+		else if (i == o->merged && o->merge)
+			info->disk_processed += bytes / 10000 * snapshot_merge_get_permyriad(o->merge);
+	}
+}
+
 static json *encode_names(const struct strv *names)
 {
 	json *array = json_object_new_array();
@@ -390,8 +409,9 @@ const struct operation_type snapshot_delete_operation_type = {
 		.durable = true,
 		.cancel = cancel},
 	.verb = "delete snapshots of",
-	.kind = VM_JOB_OTHER,
+	.kind = VM_JOB_SNAPSHOT_DELETE,
 	.size = sizeof(struct delete_operation),
+	.fill_info = fill_info,
 	.encode = encode,
 	.decode = decode,
 	.release = release,

@@ -22,6 +22,7 @@ void image_links_add(struct image_links *links, const struct image_link *new)
 	replace_string(&link->on, new->on);
 	link->on_type = new->on_type;
 	link->on_format = new->on_format;
+	link->bytes = new->bytes;
 }
 
 void image_links_fini(struct image_links *links)
@@ -88,8 +89,12 @@ static void stand(struct image_graph *g, const struct image_link *link)
 static void add_looked(struct image_graph *g, const struct image_links *links)
 {
 	VEC_FOREACH (link, &links->items) {
+		struct image_node *node;
+
 		stand(g, &link);
-		node_at(g, link.image, NULL, DISK_FORMAT_NONE)->looked = true;
+		node = node_at(g, link.image, NULL, DISK_FORMAT_NONE);
+		node->looked = true;
+		node->bytes = link.bytes;
 	}
 }
 

@@ -18,6 +18,7 @@ struct image_link {
 	char *image, *on; /* NULL: on nothing */
 	enum disk_source on_type;
 	enum disk_format on_format;
+	uint64_t bytes; /* that the image takes on the storage; 0 not known */
 };
 
 struct image_links {
@@ -36,6 +37,7 @@ struct image_node {
 	enum disk_source type;
 	enum disk_format format; /* NONE: not known */
 	size_t on;		 /* index; NO_IMAGE: nothing, or not known */
+	uint64_t bytes;		 /* that it takes on the storage; 0 not known */
 	bool linked;		 /* `on` is known */
 	bool looked;		 /* from its header: it is there */
 	bool made;		 /* by a snapshot or by going back to one, so that it may go */

@@ -139,6 +139,21 @@ static struct domain *lonely(const struct disk *disk)
 	return d;
 }
 
+/* A device has no such number: what it has room for. */
+static uint64_t count_bytes(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	off_t end;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return 0;
+	if (S_ISREG(st.st_mode))
+		return (uint64_t)st.st_blocks * 512;
+	end = S_ISBLK(st.st_mode) ? lseek(fd, 0, SEEK_END) : 0;
+	return end < 0 ? 0 : (uint64_t)end;
+}
+
 static void add_links(struct look *l, const struct disk *disk)
 {
 	const char *above = disk->source;
@@ -151,11 +166,13 @@ static void add_links(struct look *l, const struct disk *disk)
 							 .image = (char *)above,
 							 .on = (char *)name,
 							 .on_type = layer.source_type,
-							 .on_format = layer.format});
+							 .on_format = layer.format,
+							 .bytes = count_bytes(above)});
 		above = name;
 	}
-	image_links_add(
-		&l->found.links, &(struct image_link){.target = disk->target, .image = (char *)above});
+	image_links_add(&l->found.links,
+		&(struct image_link){
+			.target = disk->target, .image = (char *)above, .bytes = count_bytes(above)});
 }
 
 static int check_same(const struct disk *running, const struct disk *found, struct error *err)

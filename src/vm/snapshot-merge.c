@@ -22,7 +22,8 @@ struct snapshot_merge {
 	const struct image_step *step;
 	vm_done_fn done;
 	void *userdata;
-	bool live; /* QEMU's block job is at it */
+	bool live;  /* QEMU's block job is at it */
+	bool moved; /* the data is */
 	struct qemu_img *img;
 	struct process *child;
 	sd_event_source *deferred;
@@ -39,6 +40,18 @@ void snapshot_merge_free(struct snapshot_merge *m)
 	sd_event_source_unref(m->deferred);
 	vm_unref(m->vm);
 	free(m);
+}
+
+unsigned snapshot_merge_get_permyriad(const struct snapshot_merge *m)
+{
+	if (m->moved)
+		return 10000;
+	if (m->live)
+		return block_job_get_permyriad(m->vm, m);
+	if (!m->img)
+		return 0;
+	/* the commit is the first of its commands */
+	return qemu_img_get_done(m->img) > 0 ? 10000 : qemu_img_get_permyriad(m->img);
 }
 
 static void over(struct snapshot_merge *m, const struct error *err)
@@ -227,6 +240,7 @@ static void start_sync(struct snapshot_merge *m)
 {
 	struct error err = ERROR_INIT;
 
+	m->moved = true;
 	if (start_child(m, sync_work, synced, &err) < 0)
 		over(m, &err);
 }
@@ -241,7 +255,7 @@ static const char *format_of(enum disk_format format)
 static void add_commit(struct strv *argv, const struct image_step *step)
 {
 	/* -d: what is merged stays whole, so that it can be done again. */
-	static const char *const words[] = {"commit", "-q", "-d", "-t", "writeback", "-f"};
+	static const char *const words[] = {"commit", "-p", "-d", "-t", "writeback", "-f"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		strv_add(argv, words[i]);
@@ -279,6 +293,7 @@ static int start_images(struct snapshot_merge *m, bool commit, struct error *err
 	size_t n = 0;
 	int r = 0;
 
+	m->moved = !commit;
 	if (commit)
 		add_commit(&commands[n++], step);
 	VEC_FOREACH (above, &step->above) {
@@ -350,6 +365,7 @@ static int begin(sd_event_source *s, void *userdata)
 
 	m->deferred = sd_event_source_unref(m->deferred);
 	if (snapshot_merge_is_recorded(m->vm, m->step)) {
+		m->moved = true;
 		start_unlink(m);
 		return 0;
 	}

@@ -22,5 +22,8 @@ int snapshot_merge_start(struct vm *vm, const struct image_step *step, vm_done_f
 /* Nobody is told any more: QEMU's job goes on, qemu-img ends. Accepts NULL. Not needed once done was called. */
 void snapshot_merge_free(struct snapshot_merge *m);
 
+/* How much of the data is where it belongs, of 10000. */
+unsigned snapshot_merge_get_permyriad(const struct snapshot_merge *m);
+
 /* Does nobody name any more what it takes away? Then all but the unlinking is done. */
 bool snapshot_merge_is_recorded(const struct vm *vm, const struct image_step *step);

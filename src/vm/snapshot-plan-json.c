@@ -32,10 +32,15 @@ json *image_links_encode(const struct image_links *links)
 {
 	json *array = json_object_new_array();
 
-	VEC_FOREACH (link, &links->items)
-		json_object_array_add(array, json_pack("s:target", link.target, "s:image", link.image, "s:on",
-						     link.on, "b:on_block", link.on_type == DISK_SOURCE_BLOCK,
-						     "s:on_format", format_of(link.on_format), NULL));
+	VEC_FOREACH (link, &links->items) {
+		json *o = json_pack("s:target", link.target, "s:image", link.image, "s:on", link.on,
+			"b:on_block", link.on_type == DISK_SOURCE_BLOCK, "s:on_format",
+			format_of(link.on_format), NULL);
+
+		if (link.bytes)
+			json_object_object_add(o, "bytes", json_object_new_uint64(link.bytes));
+		json_object_array_add(array, o);
+	}
 	return array;
 }
 
@@ -46,7 +51,8 @@ int image_links_decode(json *o, struct image_links *ret, struct error *err)
 			.image = (char *)json_get_string(item, "image"),
 			.on = (char *)json_get_string(item, "on"),
 			.on_type = source_get(item, "on_block"),
-			.on_format = format_get(item, "on_format")};
+			.on_format = format_get(item, "on_format"),
+			.bytes = json_get_uint(item, "bytes", 0)};
 
 		if (!link.image)
 			return damaged(err);
@@ -68,7 +74,7 @@ static json *step_encode(const struct image_step *step)
 		step->type == DISK_SOURCE_BLOCK, "s:format", format_of(step->format), "s:on", step->on,
 		"b:on_block", step->on_type == DISK_SOURCE_BLOCK, "s:on_format", format_of(step->on_format),
 		"o:between", between, "o:above", above, "b:present", step->present, "b:top", step->top,
-		"b:named", step->named, NULL);
+		"b:named", step->named, "u:bytes", step->bytes, NULL);
 }
 
 static int step_decode(json *o, struct image_step *ret, struct error *err)
@@ -82,7 +88,8 @@ static int step_decode(json *o, struct image_step *ret, struct error *err)
 		.on_format = format_get(o, "on_format"),
 		.present = json_get_bool(o, "present", false),
 		.top = json_get_bool(o, "top", false),
-		.named = json_get_bool(o, "named", false)};
+		.named = json_get_bool(o, "named", false),
+		.bytes = json_get_uint(o, "bytes", 0)};
 	JSON_FOREACH (item, json_get(o, "between")) {
 		if (!json_object_is_type(item, json_type_string))
 			return damaged(err);

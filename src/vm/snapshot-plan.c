@@ -112,6 +112,7 @@ static void merge_into(struct image_graph *g, const bool *needed, size_t ground,
 	for (size_t i = 0; i < run.n; i++) {
 		if (i + 1 < run.n)
 			strv_add(&step.between, g->nodes.items[run.items[i]].path);
+		step.bytes += g->nodes.items[run.items[i]].bytes;
 		unite(g, ground, run.items[i]);
 	}
 	step.named = is_named(input, &step);

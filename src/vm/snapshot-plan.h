@@ -31,6 +31,7 @@ struct image_step {
 	char *on; /* what they become a part of; or what the one's header says that it stands on, NULL nothing */
 	enum disk_source on_type;
 	enum disk_format on_format;
+	uint64_t bytes;		       /* that those which go take on the storage, as far as that is known */
 	struct strv between;	       /* they go too, the lowest first */
 	VEC(struct image_above) above; /* stood on `image`, and will on `on` */
 	bool present;		       /* the running VM has them open: its QEMU does it */

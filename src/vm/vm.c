@@ -281,6 +281,10 @@ void vm_get_job_info(const struct vm *vm, bool completed, struct vm_job_info *re
 		return;
 	if (ret->memory_total > ret->memory_processed)
 		ret->memory_remaining = ret->memory_total - ret->memory_processed;
+	if (ret->disk_total > ret->disk_processed)
+		ret->disk_remaining = ret->disk_total - ret->disk_processed;
+	if (ret->elapsed_ms)
+		ret->disk_bps = ret->disk_processed * 1000 / ret->elapsed_ms;
 	if (ret->elapsed_ms)
 		ret->memory_bps = ret->memory_processed * 1000 / ret->elapsed_ms;
 }

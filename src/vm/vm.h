@@ -72,13 +72,14 @@ enum vm_job_operation {
 	VM_JOB_SAVE,
 	VM_JOB_RESTORE,
 	VM_JOB_SNAPSHOT,
+	VM_JOB_SNAPSHOT_DELETE,
 	VM_JOB_REVERT,
 	VM_JOB_MIGRATION_IN,
 	VM_JOB_MIGRATION_OUT,
 	VM_JOB_OTHER
 };
 
-/* Of a migration only; 0 where not known. What QEMU says to query-migrate, and the disks that are copied. */
+/* Of a migration only; 0 where not known. What QEMU says to query-migrate. */
 struct vm_job_migration {
 	bool has_downtime; /* the guest has stood still: for how long; or is expected to */
 	bool downtime_is_expected;
@@ -88,7 +89,6 @@ struct vm_job_migration {
 	uint64_t constant_pages, normal_pages, normal_bytes, page_size;
 	uint64_t iteration, dirty_rate; /* passes over the memory; pages a second */
 	uint64_t postcopy_requests;
-	uint64_t disk_total, disk_processed, disk_remaining, disk_bps; /* bytes, bytes a second */
 	bool has_xbzrle;
 	uint64_t xbzrle_cache, xbzrle_bytes, xbzrle_pages, xbzrle_misses, xbzrle_overflow;
 	unsigned throttle; /* per cent of its time that the guest may not run */
@@ -102,6 +102,8 @@ struct vm_job_info {
 	uint64_t memory_total, memory_processed, memory_remaining; /* bytes */
 	uint64_t memory_bps;					   /* bytes a second, 0 unknown */
 	uint64_t file_written;					   /* bytes */
+	/* of disks that are copied by a migration, or merged; bytes, bytes a second */
+	uint64_t disk_total, disk_processed, disk_remaining, disk_bps;
 	bool succeeded;
 	struct vm_job_migration migration;
 };

@@ -21,12 +21,12 @@ def check_image(path):
 class Disk:
     """A VM's disk vda with snapshots of it. `test` has root and virsh, `guest` is not defined yet."""
 
-    def __init__(self, test, guest, form="raw"):
+    def __init__(self, test, guest, form="raw", size=MIB):
         self.test, self.virsh, self.guest = test, test.virsh, guest
         self.directory = test.root / f"{guest.name}.disks"
         self.directory.mkdir()
         self.base = self.directory / "base"
-        tool("qemu-img", "create", "-q", "-f", form, self.base, MIB)
+        tool("qemu-img", "create", "-q", "-f", form, self.base, size)
         self.top, self.form, self.base_form = self.base, form, form
         self.seen, self.made, self.written = {}, 0, 0
         self.define()

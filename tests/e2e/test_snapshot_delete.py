@@ -5,13 +5,17 @@
 The guest is the boot sector, which does not use the disk; it is written by qemu-io, or by QEMU when asked to.
 """
 
+import concurrent.futures
 import fcntl
 import itertools
+import json
 import os
+import signal
 import struct
 import unittest
 
 import harness
+import rpc
 import snapshots
 
 F_OFD_SETLK = 37
@@ -96,6 +100,60 @@ class Delete(harness.DaemonTest):
         disk.guest.wait_count(disk.guest.last() + 3)
         self.virsh("destroy", disk.guest.name)
         disk.check(present)
+
+    def filled(self):
+        """One snapshot, and 32 MiB written since."""
+        disk = snapshots.Disk(self, self.sector("vm"), size=32 * snapshots.MIB)
+        disk.take("s0")
+        snapshots.tool("qemu-io", "-f", "qcow2", "-c", "write -q -P 7 0 32M", disk.top)
+        return disk
+
+    def job(self, disk, *options):
+        figures = json.loads(harness.Godwit(self.daemon)("domjobinfo", disk.guest.name, "--json", *options))
+        return figures["operation"], figures["figures"]
+
+    def test_figures(self):
+        """How much is to be merged, and how much of it is: while QEMU is at it, and of one that is over."""
+        disk = self.filled()
+        self.virsh("start", disk.guest.name)
+        qemu = json.loads((self.root / f"run/vm/{disk.guest.uuid}/status.json").read_text())["pid"]
+        # It is told the speed right behind the job, and hears of both at once.
+        os.kill(qemu, signal.SIGSTOP)
+        self.addCleanup(harness.kill_and_wait, qemu)
+        with concurrent.futures.ThreadPoolExecutor() as threads, rpc.Connection(self.daemon.socket) as client:
+            handle = client.open().lookup(disk.guest.name)
+            deletion = threads.submit(self.virsh, "snapshot-delete", disk.guest.name, "s0")
+
+            def is_told():
+                """There being a job QEMU is asked, and does not answer; else the refusal comes first."""
+                client.post(rpc.SET_JOB_SPEED, handle + rpc.string("vda") + struct.pack(">QI", 1, 0))
+                return client.post(rpc.GET_URI) == client.receive().serial or not client.receive()
+
+            harness.wait_for(is_told, "QEMU is told to merge")
+            os.kill(qemu, signal.SIGCONT)
+            harness.wait_for(lambda: self.job(disk)[1].get("disk_processed", 0) > 0, "some of it is merged")
+            operation, figures = self.job(disk)
+            self.assertEqual(operation, "Snapshot delete")
+            self.assertGreaterEqual(figures["disk_total"], 32 * snapshots.MIB)
+            self.assertLess(figures["disk_processed"], figures["disk_total"])
+            self.assertEqual(figures["disk_remaining"], figures["disk_total"] - figures["disk_processed"])
+            self.assertIn("File total:", self.virsh("domjobinfo", disk.guest.name))
+            self.virsh("blockjob", disk.guest.name, "vda", "--bandwidth", "0")
+            deletion.result()
+        self.all_merged(disk)
+
+    def test_figures_off(self):
+        disk = self.filled()
+        disk.delete("s0")
+        self.all_merged(disk)
+        self.assertIn("domain is not running", self.virsh.fails("domjobinfo", disk.guest.name))
+
+    def all_merged(self, disk):
+        operation, figures = self.job(disk, "--completed")
+        self.assertEqual(operation, "Snapshot delete")
+        self.assertGreaterEqual(figures["disk_total"], 32 * snapshots.MIB)
+        self.assertEqual(figures["disk_processed"], figures["disk_total"])
+        self.assertEqual(figures["data_remaining"], 0)
 
     def test_tree(self):
         """Children become the parent's, the parent becomes current; --children and --children-only."""
