@@ -15,7 +15,7 @@ _godwit() {
 		esac
 	done
 	case $prev in
-	--socket | --file | --xml | --persistent-xml) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
+	--socket | --file | --xml | --persistent-xml | --hook) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	--comp-methods) COMPREPLY=($(compgen -W "xbzrle zlib zstd" -- "$cur")); return ;;
 	--image-format) COMPREPLY=($(compgen -W "raw zstd sparse" -- "$cur")); return ;;
 	--root | --disk-dir) compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur")); return ;;

@@ -176,13 +176,22 @@ static char *format_document(const char *name, const char *description, const ch
 	return buf_take(&out);
 }
 
+/* A name is one of the daemon's; of a path the daemon has another working directory. Owned by the caller. */
+static char *find_hook(const struct arguments *args)
+{
+	const char *hook = arguments_string(args, "hook");
+
+	return hook && strchr(hook, '/') ? cli_absolute_path(hook) : xstrdup(hook);
+}
+
 int cmd_snapshot_save(struct cli *cli, const struct arguments *args, struct error *err)
 {
 	const char *given = arguments_string(args, "name");
 	_cleanup_free_ char *name = given ? xstrdup(given) : xasprintf("%lld", (long long)time(NULL)),
-			    *memory = NULL, *xml = NULL;
+			    *memory = NULL, *xml = NULL, *hook = find_hook(args);
 	_cleanup_domain_ struct rpc_domain dom = {0};
 	struct rpc_device_flags_args a = {0};
+	struct rpc_godwit_snapshot_args hooked = {0};
 	struct rpc_snapshot_ret r = {0};
 	struct client_call call = {.procedure = RPC_DOMAIN_SNAPSHOT_CREATE_XML,
 		CLIENT_ARGS(rpc_device_flags_args, &a),
@@ -201,6 +210,14 @@ int cmd_snapshot_save(struct cli *cli, const struct arguments *args, struct erro
 		a.flags |= RPC_SNAPSHOT_CREATE_DISK_ONLY;
 	else if (has_memory)
 		a.flags |= RPC_SNAPSHOT_CREATE_LIVE;
+	if (hook) {
+		hooked = (struct rpc_godwit_snapshot_args){
+			.dom = dom, .xml = xml, .flags = a.flags, .hook = hook};
+		call = (struct client_call){.program = RPC_PROGRAM_GODWIT,
+			.procedure = RPC_GODWIT_SNAPSHOT_CREATE,
+			CLIENT_ARGS(rpc_godwit_snapshot_args, &hooked),
+			CLIENT_RET(rpc_snapshot_ret, &r)};
+	}
 	watch.object = dom.name;
 	watch.show = job_watch_wanted(cli, arguments_has(args, "verbose"));
 	if (job_watch_run(cli, &watch, err) < 0)

@@ -121,6 +121,8 @@ static const struct option_spec snapshot_save_options[] = {
 	MAY_WORD("name", "name of the snapshot; the time in seconds"),
 	TEXT("description", "what it is for"),
 	FLAG("no-memory", "the disks alone"),
+	TEXT("hook", "this program takes storage snapshots of the disks: a path, or reflink, btrfs, "
+		     "lvm-thin, zfs"),
 	FLAG("verbose", "show how far it is"),
 	END,
 };

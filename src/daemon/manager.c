@@ -148,6 +148,7 @@ static int open_registry(struct manager *m, sd_event *loop, const struct paths *
 		.log_dir = paths->log,
 		.io_program = paths->io_program,
 		.default_emulator = config->emulator,
+		.hooks_dir = paths->hooks,
 		.has_save_format = config->save_image_format.given,
 		.save_format = config->save_image_format.format,
 		.has_snapshot_format = config->snapshot_image_format.given,

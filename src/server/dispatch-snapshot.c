@@ -4,6 +4,7 @@
 #include "constants.h"
 #include "dispatch.h"
 #include "images.h"
+#include "own.h"
 #include "session.h"
 #include "snapshot-filter.h"
 #include "strv.h"
@@ -94,11 +95,12 @@ static void created(struct vm *vm, const char *name, const struct error *err, vo
 		reply_snapshot(userdata, vm, name);
 }
 
-static int create(struct call *call, struct vm *vm, const rpc_device_flags_args *args, struct error *err)
+static int create(struct call *call, struct vm *vm, const char *xml, unsigned flags, const char *hook,
+	struct error *err)
 {
-	unsigned flags = args->flags;
 	/* Every snapshot is taken whole or not at all (ATOMIC), and every document read strictly (VALIDATE). */
-	struct vm_snapshot_create_options options = {.xml = args->device,
+	struct vm_snapshot_create_options options = {.xml = xml,
+		.hook = hook,
 		.no_metadata = flags & RPC_SNAPSHOT_CREATE_NO_METADATA,
 		.halt = flags & RPC_SNAPSHOT_CREATE_HALT,
 		.disk_only = flags & RPC_SNAPSHOT_CREATE_DISK_ONLY,
@@ -122,11 +124,25 @@ void handle_domain_snapshot_create_xml(struct call *call)
 	if (!vm)
 		return;
 	if (!(args->flags & RPC_SNAPSHOT_CREATE_REDEFINE))
-		(void)create(call, vm, args, &err);
+		(void)create(call, vm, args->device, args->flags, NULL, &err);
 	else if (vm_snapshot_redefine(
 			 vm, args->device, args->flags & RPC_SNAPSHOT_CREATE_CURRENT, &name, &err) == 0)
 		reply_snapshot(call, vm, name);
 	if (err.code != ERROR_NONE)
+		call_fail(call, &err);
+}
+
+void handle_godwit_snapshot_create(struct call *call)
+{
+	const rpc_godwit_snapshot_args *args = call->args;
+	struct error err = ERROR_INIT;
+	struct vm *vm;
+
+	if (!call_check_flags(call, args->flags & RPC_SNAPSHOT_CREATE_REDEFINE, 0) ||
+		!check_create_flags(call, args->flags))
+		return;
+	vm = call_find_vm(call, &args->dom);
+	if (vm && create(call, vm, args->xml, args->flags, args->hook, &err) < 0)
 		call_fail(call, &err);
 }
 

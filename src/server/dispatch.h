@@ -143,6 +143,7 @@ void handle_domain_block_resize(struct call *call);
 
 /* ---- dispatch-snapshot-size.c ---- */
 void handle_godwit_snapshot_list(struct call *call);
+void handle_godwit_snapshot_create(struct call *call);
 
 /* ---- dispatch-stats.c ---- */
 void handle_domain_block_stats(struct call *call);

@@ -13,7 +13,7 @@
 /* What registry_settings points to, owned. */
 struct registry_strings {
 	char *etc_dir, *lib_dir, *run_dir, *log_dir, *io_program, *default_emulator, *snapshot_hook,
-		*vnc_listen, *hostname;
+		*hooks_dir, *vnc_listen, *hostname;
 	char *file_lockspace_dir, *disk_lease_dir, *lost_program, *lost_socket;
 };
 
@@ -36,6 +36,7 @@ static void copy_settings(struct registry *r, const struct registry_settings *s)
 	r->settings.io_program = keep(&strings->io_program, s->io_program);
 	r->settings.default_emulator = keep(&strings->default_emulator, s->default_emulator);
 	r->settings.snapshot_hook = keep(&strings->snapshot_hook, s->snapshot_hook);
+	r->settings.hooks_dir = keep(&strings->hooks_dir, s->hooks_dir);
 	r->settings.vnc_listen = keep(&strings->vnc_listen, s->vnc_listen);
 	r->settings.hostname = keep(&strings->hostname, s->hostname);
 	r->settings.leases.hostname = r->settings.hostname;
@@ -57,6 +58,7 @@ static void free_strings(struct registry_strings *s)
 	free(s->io_program);
 	free(s->default_emulator);
 	free(s->snapshot_hook);
+	free(s->hooks_dir);
 	free(s->vnc_listen);
 	free(s->hostname);
 	free(s->file_lockspace_dir);

@@ -25,6 +25,7 @@ struct registry_settings {
 	enum image_format snapshot_format; /* of a snapshot's memory; else as saves */
 	bool restore_eagerly;	   /* load all memory before the guest runs, even where it need not be */
 	const char *snapshot_hook; /* path of the program for manual snapshots of disks; NULL: none */
+	const char *hooks_dir;	   /* of those programs that came with godwit */
 	bool auto_start_bypass_cache;
 	bool trust_kvm;		/* use /dev/kvm without having tried a guest under it */
 	const char *vnc_listen; /* address */

@@ -4,6 +4,7 @@
  *
  *	wait-memory    the memory of a guest restored lazily is all in
  *	look-inside    no image that one goes into has one of its name
+ *	look-in-storage  nor does the storage of manual disks keep something under it
  *	freeze         --quiesce: the guest's filesystems stand still          undone by thawing
  *	make-overlays  their files, empty, durable                             removed
  *	take-leases    QEMU holds what the lock manager says must be held of them        given back
@@ -165,6 +166,12 @@ static enum step_result run_hook(
 	return STEP_WAIT;
 }
 
+/* As look_inside. */
+static enum step_result look_in_storage(struct job *job, void *context, struct error *err)
+{
+	return run_hook(context, SNAPSHOT_HOOK_CHECK, err);
+}
+
 static enum step_result take_storage(struct job *job, void *context, struct error *err)
 {
 	return run_hook(context, SNAPSHOT_HOOK_CREATE, err);
@@ -250,10 +257,22 @@ static enum step_result record(struct job *job, void *context, struct error *err
 	if (o->no_metadata)
 		return STEP_DONE;
 	copy = snapshot_copy(o->snapshot);
+	if (o->given_hook && snapshot_hook_remember(o->op.vm, copy->name, o->given_hook, err) < 0)
+		return STEP_FAILED;
 	if (snapshot_store_add(o->op.vm, copy, false, err) < 0)
 		return STEP_FAILED;
 	TAKE_PTR(copy);
 	return STEP_DONE;
+}
+
+/* It would be the program of the next one of this name. */
+static enum step_result unrecord(struct job *job, void *context, struct error *err)
+{
+	struct snapshot_operation *o = context;
+
+	if (o->no_metadata || !o->given_hook)
+		return STEP_DONE;
+	return snapshot_hook_remember(o->op.vm, o->snapshot->name, NULL, err) < 0 ? STEP_FAILED : STEP_DONE;
 }
 
 static bool is_recorded(void *context)
@@ -294,6 +313,7 @@ static enum step_result finish(struct job *job, void *context, struct error *err
 static const struct job_step snapshot_steps[] = {
 	{"wait-memory", wait_memory, NULL},
 	{"look-inside", look_inside, NULL},
+	{"look-in-storage", look_in_storage, NULL},
 	{"freeze", freeze, thaw},
 	{"make-overlays", snapshot_make_overlays, snapshot_remove_overlays},
 	{"take-leases", snapshot_take_leases, snapshot_give_leases},
@@ -308,13 +328,13 @@ static const struct job_step snapshot_steps[] = {
 	{"sync", sync_image, NULL},
 	{"publish", publish, unpublish},
 	{"define-overlays", define_overlays, undefine_overlays},
-	{"record", record, NULL},
+	{"record", record, unrecord},
 	{"define", define, NULL},
 	{"give-leases", snapshot_give_leases, NULL},
 	{"finish", finish, NULL},
 };
 
-enum { SNAPSHOT_COMMIT = 16 };
+enum { SNAPSHOT_COMMIT = 17 };
 
 static void cancel(struct job *job, void *context)
 {
@@ -366,9 +386,10 @@ static json *encode(const struct operation *op)
 
 	for (size_t i = 0; i < o->overlays.n; i++)
 		json_object_array_add(overlays, encode_overlay(&o->overlays.items[i]));
-	params = json_pack("s:snapshot", xml, "s:hook", o->hook, "o:overlays", overlays, "b:has_memory",
-		o->has_memory, "b:was_off", o->was_off, "b:was_running", o->was_running, "b:quiesce",
-		o->quiesce, "b:pause", o->pause, "b:halt", o->halt, "b:no_metadata", o->no_metadata, NULL);
+	params = json_pack("s:snapshot", xml, "s:hook", o->hook, "s:given_hook", o->given_hook, "o:overlays",
+		overlays, "b:has_memory", o->has_memory, "b:was_off", o->was_off, "b:was_running",
+		o->was_running, "b:quiesce", o->quiesce, "b:pause", o->pause, "b:halt", o->halt,
+		"b:no_metadata", o->no_metadata, NULL);
 	if (o->has_memory)
 		state_stream_encode(&o->stream, params);
 	return params;
@@ -395,6 +416,7 @@ static int decode(struct operation *op, json *params, struct error *err)
 	}
 	o->made = true;
 	o->hook = xstrdup(json_get_string(params, "hook"));
+	o->given_hook = xstrdup(json_get_string(params, "given_hook"));
 	o->has_memory = json_get_bool(params, "has_memory", false);
 	o->was_off = json_get_bool(params, "was_off", false);
 	o->was_running = json_get_bool(params, "was_running", false);
@@ -423,6 +445,7 @@ static void release(struct operation *op)
 	internal_forget(o->inside);
 	snapshot_hook_free(o->storage);
 	free(o->hook);
+	free(o->given_hook);
 	disk_check_end(&o->maker);
 	qemu_img_free(o->img);
 	sd_event_source_disable_unref(o->timer);

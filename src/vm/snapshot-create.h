@@ -66,7 +66,8 @@ struct snapshot_operation {
 	struct process *maker;	   /* makes them */
 	struct image_lease *lease; /* being taken or given back */
 	struct internal_work *inside;
-	char *hook; /* the program that takes manual disks; NULL: their user does */
+	char *hook;	  /* the program that takes manual disks; NULL: their user does */
+	char *given_hook; /* as its name was given for this snapshot; NULL: it was not */
 	struct snapshot_hook *storage;
 	struct domain *frozen; /* the machine with the disks whose images are the snapshot's */
 	struct qemu_img *img;

@@ -5,6 +5,7 @@
  */
 #include "paging.h"
 #include "snapshot-delete-internal.h"
+#include "snapshot-hook.h"
 #include "snapshot-images.h"
 #include "snapshot-internal.h"
 #include "snapshot-note.h"
@@ -74,6 +75,19 @@ static int check_internal(const struct vm *vm, const struct strv *leaving, struc
 	return 0;
 }
 
+/* Of what the storage keeps for them: with which program. */
+static int check_hooks(const struct vm *vm, const struct strv *leaving, struct error *err)
+{
+	for (size_t i = 0; i < leaving->n; i++) {
+		const struct snapshot *s = snapshot_tree_find(&vm->snapshots, leaving->items[i]);
+		_cleanup_free_ char *program = NULL;
+
+		if (snapshot_is_manual(s) && snapshot_hook_find(vm, s->name, &program, err) < 0)
+			return error_prefix(err, "snapshot %s", s->name);
+	}
+	return 0;
+}
+
 /* Another VM's memory may be coming in from what is to go. */
 static int check_memory(const struct vm *vm, const struct strv *leaving, struct error *err)
 {
@@ -95,7 +109,7 @@ static int check_memory(const struct vm *vm, const struct strv *leaving, struct 
 static int check_possible(struct vm *vm, const struct strv *leaving, struct error *err)
 {
 	return vm_check_verb(vm, VERB_SNAPSHOT_DELETE, err) < 0 || check_internal(vm, leaving, err) < 0 ||
-			       check_memory(vm, leaving, err) < 0
+			       check_hooks(vm, leaving, err) < 0 || check_memory(vm, leaving, err) < 0
 		       ? -1
 		       : 0;
 }

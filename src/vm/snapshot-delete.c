@@ -116,9 +116,13 @@ static void dropped(struct vm *vm, const struct error *err, void *userdata)
 static int drop_from_storage(struct delete_operation *o, const struct snapshot *s, struct error *err)
 {
 	struct vm *vm = o->op.vm;
-	const char *hook = vm->registry->settings.snapshot_hook;
+	_cleanup_free_ char *hook = NULL;
 
-	if (!hook || !snapshot_is_manual(s))
+	if (!snapshot_is_manual(s))
+		return 0;
+	if (snapshot_hook_find(vm, s->name, &hook, err) < 0)
+		return -1;
+	if (!hook)
 		return 0;
 	return snapshot_hook_start(vm, hook, SNAPSHOT_HOOK_DELETE, s, s->name, dropped, o, &o->hook, err) < 0
 		       ? -1

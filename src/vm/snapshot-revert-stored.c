@@ -46,14 +46,9 @@ static const struct stored_work forget[] = {
 	{STORAGE, SNAPSHOT_HOOK_DELETE, true},
 };
 
-static bool uses_hook(const struct vm *vm, const struct snapshot *s)
+bool revert_is_stored(const struct snapshot *s, const char *program)
 {
-	return snapshot_is_manual(s) && vm->registry->settings.snapshot_hook;
-}
-
-bool revert_is_stored(const struct vm *vm, const struct snapshot *s)
-{
-	return snapshot_is_internal(s) || uses_hook(vm, s);
+	return snapshot_is_internal(s) || (program && snapshot_is_manual(s));
 }
 
 /* The files that the snapshot is inside of. */
@@ -112,10 +107,8 @@ static void work_done(struct vm *vm, const struct error *err, void *userdata)
 static bool is_to_do(
 	const struct revert_operation *revert, const struct snapshot *s, const struct stored_work *w)
 {
-	const struct vm *vm = revert->start.op.vm;
-
 	if (w->where == STORAGE)
-		return uses_hook(vm, s);
+		return revert->program && snapshot_is_manual(s);
 	/* QEMU makes the disks what they were when it loads the state. */
 	if (!w->present && w->action == INTERNAL_APPLY && s->memory == SNAPSHOT_INTERNAL)
 		return false;
@@ -162,9 +155,8 @@ static enum step_result next(struct revert_operation *revert, struct error *err)
 		if (w->where == INSIDE)
 			r = work_inside(revert, s, w, err);
 		else
-			r = snapshot_hook_start(vm, vm->registry->settings.snapshot_hook,
-				(enum snapshot_hook_action)w->action, s, w->present ? PRESENT : s->name,
-				work_done, revert, &revert->hook, err);
+			r = snapshot_hook_start(vm, revert->program, (enum snapshot_hook_action)w->action, s,
+				w->present ? PRESENT : s->name, work_done, revert, &revert->hook, err);
 		return r < 0 ? STEP_FAILED : STEP_WAIT;
 	}
 	return STEP_DONE;
@@ -236,4 +228,5 @@ void revert_release_stored(struct revert_operation *revert)
 {
 	internal_forget(revert->inside);
 	snapshot_hook_free(revert->hook);
+	free(revert->program);
 }

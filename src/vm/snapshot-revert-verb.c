@@ -8,6 +8,7 @@
 #include "chain.h"
 #include "disk.h"
 #include "file.h"
+#include "snapshot-hook.h"
 #include "snapshot-store.h"
 #include "vm-snapshot.h"
 
@@ -143,13 +144,12 @@ static int choose_disk(struct revert_operation *revert, const struct snapshot *s
 	struct domain *d = revert->start.domain;
 	const struct snapshot_disk *taken = snapshot_find_disk(s, disk->target);
 	enum snapshot_location location = taken ? taken->location : SNAPSHOT_NO;
-	bool has_hook = revert->start.op.vm->registry->settings.snapshot_hook;
 
 	if (!disk->source)
 		return 0;
 	if (location == SNAPSHOT_EXTERNAL)
 		return add_external(revert, d, disk, taken, err);
-	if (location == SNAPSHOT_INTERNAL || (location == SNAPSHOT_MANUAL && has_hook))
+	if (location == SNAPSHOT_INTERNAL || (location == SNAPSHOT_MANUAL && revert->program))
 		return check_file(revert->start.op.vm, disk, err);
 	if (location == SNAPSHOT_MANUAL && !force && !revert->start.image_path)
 		return error_set(err, ERROR_OPERATION_INVALID,
@@ -322,18 +322,20 @@ static int check(const struct vm *vm, const struct snapshot *s,
 	return 0;
 }
 
-static struct revert_operation *revert_new(
-	struct vm *vm, const struct snapshot *s, const struct vm_snapshot_revert_options *options)
+/* Takes `program`. */
+static struct revert_operation *revert_new(struct vm *vm, const struct snapshot *s, char *program,
+	const struct vm_snapshot_revert_options *options)
 {
 	bool off = !is_live(s) && !options->running && !options->paused;
 	struct revert_operation *revert =
-		revert_operation_new(!off		       ? &revert_operation_type
-				     : revert_is_stored(vm, s) ? &revert_stored_off_operation_type
-							       : &revert_off_operation_type,
+		revert_operation_new(!off			    ? &revert_operation_type
+				     : revert_is_stored(s, program) ? &revert_stored_off_operation_type
+								    : &revert_off_operation_type,
 			vm);
 	const struct snapshot *current = snapshot_tree_get_current(&vm->snapshots);
 
 	revert->name = xstrdup(s->name);
+	revert->program = program;
 	revert->ends_off = off;
 	revert->was_active = vm->state != VM_OFF;
 	revert->was_running = vm->state == VM_RUNNING;
@@ -351,15 +353,17 @@ int vm_snapshot_revert(struct vm *vm, const struct vm_snapshot_revert_options *o
 {
 	const struct snapshot *s = snapshot_tree_find(&vm->snapshots, options->name);
 	struct revert_operation *revert;
+	char *program = NULL;
 
 	if (!s)
 		return error_set(
 			err, ERROR_NO_SNAPSHOT, "no domain snapshot with matching name '%s'", options->name);
 	if (vm_check_verb(vm, VERB_REVERT, err) < 0 || snapshot_store_check_readable(vm, err) < 0)
 		return -1;
-	if (check(vm, s, options, err) < 0)
+	if (check(vm, s, options, err) < 0 ||
+		(snapshot_is_manual(s) && snapshot_hook_find(vm, s->name, &program, err) < 0))
 		return error_prefix(err, "revert %s", vm->name);
-	revert = revert_new(vm, s, options);
+	revert = revert_new(vm, s, program, options);
 	if (choose_machine(revert, s, options, err) < 0) {
 		operation_free(&revert->start.op);
 		return error_prefix(err, "revert %s to snapshot '%s'", vm->name, options->name);

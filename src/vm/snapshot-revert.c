@@ -502,7 +502,7 @@ static json *encode(const struct operation *op)
 		revert->was_running, "o:disks", disks, "o:obsolete", encode_paths(&revert->obsolete),
 		"o:obsolete_on", encode_paths(&revert->obsolete_on), "s:definition", revert->definition,
 		"s:old_definition", revert->old_definition, "s:old_metadata", revert->old_metadata,
-		"s:old_current", revert->old_current, NULL);
+		"s:old_current", revert->old_current, "s:program", revert->program, NULL);
 }
 
 static int decode(struct operation *op, json *params, struct error *err)
@@ -521,6 +521,7 @@ static int decode(struct operation *op, json *params, struct error *err)
 	revert->old_definition = xstrdup(json_get_string(params, "old_definition"));
 	revert->old_metadata = xstrdup(json_get_string(params, "old_metadata"));
 	revert->old_current = xstrdup(json_get_string(params, "old_current"));
+	revert->program = xstrdup(json_get_string(params, "program"));
 	JSON_FOREACH (item, json_get(params, "disks"))
 		VEC_ADD(&revert->disks,
 			((struct revert_disk){.target = xstrdup(json_get_string(item, "target")),

@@ -34,6 +34,7 @@ struct revert_operation {
 	const struct stored_work *works;
 	size_t n_works, at;
 	struct internal_work *inside;
+	char *program; /* of the snapshot's manual disks; NULL: none */
 	struct snapshot_hook *hook;
 	bool is_recovered; /* by a new daemon */
 	bool brought_back; /* the disks are the present's again */
@@ -43,7 +44,7 @@ struct revert_operation {
 /* ---- snapshot-revert-stored.c: what a snapshot keeps inside images, or the storage for it ---- */
 
 /* Is there anything of that kind, which godwit can bring back? */
-bool revert_is_stored(const struct vm *vm, const struct snapshot *s);
+bool revert_is_stored(const struct snapshot *s, const char *program);
 /* Steps; context is a revert_operation. No QEMU has the files open. */
 enum step_result revert_keep_present(struct job *job, void *context, struct error *err);
 enum step_result revert_drop_present(struct job *job, void *context, struct error *err);

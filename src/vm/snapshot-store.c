@@ -9,6 +9,7 @@
 
 #include "file.h"
 #include "log.h"
+#include "snapshot-hook.h"
 #include "snapshot-note.h"
 #include "vm-internal.h"
 #include "vm-snapshot.h"
@@ -279,9 +280,10 @@ static int remove_file(struct vm *vm, const char *name, struct error *err)
 
 	if (dir < 0 && errno != ENOENT)
 		return error_errno(err, errno, "open the directory of snapshots of %s", vm->name);
-	/* A note must not wait for the next snapshot of this name. */
-	if (dir >= 0 &&
-		(snapshot_note_write(vm, name, NULL, err) < 0 || file_remove(dir, file, true, err) < 0))
+	/* A note, or a program, must not wait for the next snapshot of this name. */
+	if (dir >= 0 && (snapshot_note_write(vm, name, NULL, err) < 0 ||
+				snapshot_hook_remember(vm, name, NULL, err) < 0 ||
+				file_remove(dir, file, true, err) < 0))
 		return -1;
 	forget_unreadable(vm, name);
 	/* As libvirt leaves it; there may be files in it that are not ours. */

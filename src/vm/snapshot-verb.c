@@ -358,6 +358,22 @@ static void add_domains(struct snapshot *s, const struct vm *vm)
 	replace_string(&s->parent, vm->snapshots.current);
 }
 
+static int choose_hook(struct snapshot_operation *o, const char *given, struct error *err)
+{
+	const struct vm *vm = o->op.vm;
+
+	if (!snapshot_is_manual(o->snapshot))
+		return given ? error_set(err, ERROR_UNSUPPORTED_CONFIG,
+				       "there is no disk for the hook '%.255s' to take", given)
+			     : 0;
+	if (!given) {
+		o->hook = xstrdup(vm->registry->settings.snapshot_hook);
+		return 0;
+	}
+	o->given_hook = xstrdup(given);
+	return snapshot_hook_resolve(vm, given, &o->hook, err);
+}
+
 int snapshot_plan(struct snapshot_operation *o, const struct vm_snapshot_create_options *options,
 	struct snapshot *given, struct error *err)
 {
@@ -377,7 +393,7 @@ int snapshot_plan(struct snapshot_operation *o, const struct vm_snapshot_create_
 	if (snapshot_resolve_disks(given, vm_get_domain(vm), err) < 0 ||
 		place_memory(given, vm, options->disk_only, &default_location, err) < 0)
 		return -1;
-	place_disks(given, vm_get_domain(vm), default_location);
+	place_disks(given, vm_get_domain(vm), options->hook ? SNAPSHOT_MANUAL : default_location);
 	if (check_disks(given, vm, options->reuse_external, err) < 0)
 		return -1;
 	o->was_off = !vm->live;
@@ -386,8 +402,8 @@ int snapshot_plan(struct snapshot_operation *o, const struct vm_snapshot_create_
 	o->halt = options->halt && vm->live;
 	/* They are taken while the guest stands still: by a program, or by their user, who resumes it. */
 	o->pause = o->was_running && snapshot_is_manual(given);
-	if (snapshot_is_manual(given))
-		o->hook = xstrdup(vm->registry->settings.snapshot_hook);
+	if (choose_hook(o, options->hook, err) < 0)
+		return -1;
 	if (o->quiesce && snapshot_is_manual(given) && !o->hook)
 		return error_set(err, ERROR_OPERATION_INVALID,
 			"--quiesce with a manual disk needs a snapshot_hook: a paused guest cannot be "
@@ -407,6 +423,7 @@ struct snapshot_request {
 	struct vm *vm;
 	struct snapshot *snapshot;
 	struct vm_snapshot_create_options options;
+	char *hook; /* options.hook */
 	vm_snapshot_done_fn done;
 	void *userdata;
 };
@@ -415,6 +432,7 @@ static void request_free(struct snapshot_request *r)
 {
 	snapshot_free(r->snapshot);
 	vm_unref(r->vm);
+	free(r->hook);
 	free(r);
 }
 
@@ -480,6 +498,7 @@ int vm_snapshot_create(struct vm *vm, const struct vm_snapshot_create_options *o
 	*r = (struct snapshot_request){
 		.vm = vm_ref(vm), .snapshot = s, .options = *options, .done = done, .userdata = userdata};
 	r->options.xml = NULL;
+	r->options.hook = r->hook = xstrdup(options->hook);
 	emulator = vm_get_domain(vm)->emulator;
 	capability_cache_find(vm->registry->capabilities,
 		emulator ? emulator : vm->registry->settings.default_emulator, probed, r);

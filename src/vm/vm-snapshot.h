@@ -21,6 +21,11 @@ typedef void (*vm_snapshot_done_fn)(struct vm *vm, const char *name, const struc
 
 struct vm_snapshot_create_options {
 	const char *xml;
+	/*
+	 * The program that takes storage snapshots of the disks (snapshot_hook_resolve), in place of the configured one, and of its deletion and of
+	 * going back to it: disks that the document says nothing of are manual. NULL: the configured one, of disks that are manual.
+	 */
+	const char *hook;
 	bool no_metadata, halt, disk_only, reuse_external, quiesce, live;
 };
 int vm_snapshot_create(struct vm *vm, const struct vm_snapshot_create_options *options,

@@ -20,6 +20,12 @@ class Base(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.root, True)
         self.environment = dict(os.environ)
 
+    def exists(self, program, snapshot, *disks):
+        """What it wrote to standard output."""
+        done = subprocess.run([HOOKS / program, "exists", "vm", snapshot, *disks], env=self.environment, capture_output=True, text=True,
+                              check=True)
+        return done.stdout
+
     def hook(self, program, action, snapshot, *disks, fails=False):
         """What it wrote to standard error."""
         done = subprocess.run([HOOKS / program, action, "vm", snapshot, *disks], env=self.environment, capture_output=True, text=True,
@@ -56,7 +62,13 @@ class FileSystems(Base):
                 self.assertEqual(path.read_text(), f"{text} {path.name}" * 1000)
 
         write("one")
+        self.assertEqual(self.exists(program, "s1", *words), "no\n")
+        self.hook(program, "create", "s1", words[1])
+        self.assertEqual(self.exists(program, "s1", *words), "yes\n", "of one of them")
         self.hook(program, "create", "s1", *words)
+        self.assertEqual(self.exists(program, "s1", *words), "yes\n")
+        self.assertEqual(self.exists(program, "s", *words), "no\n")
+        self.assertNotEqual(self.hook(program, "exists", "s1", words[0], "vdc=/nowhere/c.img", fails=True), "")
         write("two")
         self.hook(program, "create", "s2", *words)
         write("three")
@@ -66,6 +78,7 @@ class FileSystems(Base):
         self.hook(program, "create", "s1", *words) # again: what it is now
         self.hook(program, "delete", "s1", *words)
         self.hook(program, "delete", "s1", *words)
+        self.assertEqual(self.exists(program, "s1", *words), "no\n")
         self.assertIn("not there", self.hook(program, "revert", "s1", *words, fails=True))
         holds("one")
         self.hook(program, "revert", "s2", *words)
@@ -125,8 +138,16 @@ class Volumes(Base):
                                            "lvconvert --yes --merge vg/lv-godwit.merge"])
         self.hook("lvm-thin", "delete", "s", "vda=/dev/vg/lv")
         self.assertEqual(self.commands(), [ask, "lvs vg/lv-godwit-s"])
+        self.assertEqual(self.exists("lvm-thin", "s", "vda=/dev/vg/lv"), "no\n")
+        self.assertEqual(self.commands(), [ask, "lvs --noheadings -o lv_name vg"])
         self.environment["POOL"] = ""
         self.assertIn("not a thin", self.hook("lvm-thin", "create", "s", "vda=/dev/vg/lv", fails=True))
+        self.assertIn("not a thin", self.hook("lvm-thin", "exists", "s", "vda=/dev/vg/lv", fails=True))
+        self.fake("lvs", 'case $* in *pool_lv*) echo " vg lv pool" ;; *) printf "  lv\\n  lv-godwit-s\\n" ;; esac')
+        self.assertEqual(self.exists("lvm-thin", "s", "vda=/dev/vg/lv"), "yes\n")
+        self.assertEqual(self.exists("lvm-thin", "s2", "vda=/dev/vg/lv"), "no\n")
+        self.fake("lvs", 'case $* in *pool_lv*) echo " vg lv pool" ;; *) exit 5 ;; esac')
+        self.assertIn("cannot list", self.hook("lvm-thin", "exists", "s", "vda=/dev/vg/lv", fails=True))
 
     def test_zfs(self):
         self.fake("zfs", "")
@@ -138,6 +159,13 @@ class Volumes(Base):
             "zfs snapshot tank/vm/a@godwit-s", "zfs snapshot tank/b@godwit-s", "zfs rollback tank/vm/a@godwit-s",
             "zfs list -t snapshot tank/vm/a@godwit-s", "zfs destroy tank/vm/a@godwit-s"])
         self.assertIn("/dev/zvol", self.hook("zfs", "create", "s", "vda=/vm/a.img", fails=True))
+        self.assertIn("/dev/zvol", self.hook("zfs", "exists", "s", "vda=/vm/a.img", fails=True))
+        self.fake("zfs", "printf 'tank/b@godwit-s\\ntank/b@other\\n'")
+        self.assertEqual(self.exists("zfs", "s", "vda=/dev/zvol/tank/b"), "yes\n")
+        self.assertEqual(self.commands(), ["zfs list -H -o name -t snapshot -d 1 tank/b"])
+        self.assertEqual(self.exists("zfs", "other", "vda=/dev/zvol/tank/b"), "no\n")
+        self.fake("zfs", "exit 1")
+        self.assertIn("cannot list", self.hook("zfs", "exists", "s", "vda=/dev/zvol/tank/b", fails=True))
         self.assertIn("could not be kept", self.hook("zfs", "revert", "godwit-present", "vda=/dev/zvol/a", fails=True))
 
     def test_arguments(self):

@@ -217,13 +217,14 @@ class Running(SnapshotTest):
 
 
 class Hook(SnapshotTest):
-    """A program that takes storage snapshots: one that notes what it was asked, and fails for the name "bad"."""
+    """A program that takes storage snapshots: one that notes what it was asked, has "old" already, and fails for the name "bad"."""
 
     @property
     def config(self):
         hook = self.root / "hook"
         hook.write_text(f"""#!/bin/sh
 echo "$*" >>{self.root}/asked
+test "$1" != exists || {{ test "$3" = old && echo yes || echo no; exit; }}
 test "$3" != bad || test "$1" = delete\n""")
         hook.chmod(0o755)
         return f'snapshot_hook = "{hook}"\n'
@@ -233,9 +234,14 @@ test "$3" != bad || test "$1" = delete\n""")
         self.create("h1", "--diskspec", "hda,snapshot=manual", "--diskspec", "vdb,snapshot=no")
         self.assertEqual(self.guest.state(), "running")
         asked = self.path("asked")
-        self.assertEqual(asked.read_text(), f"create {self.guest.name} h1 hda={self.guest.disk}\n")
+        words = f"{self.guest.name} h1 hda={self.guest.disk}\n"
+        self.assertEqual(asked.read_text(), f"exists {words}create {words}")
         self.virsh.fails("snapshot-create-as", self.guest.name, "bad", "--disk-only", "--diskspec", "hda,snapshot=manual")
-        self.assertEqual([line.split()[0] for line in asked.read_text().splitlines()], ["create", "create", "delete"])
+        self.assertEqual([line.split()[0] for line in asked.read_text().splitlines()], ["exists", "create", "exists", "create", "delete"])
+        asked.unlink()
+        self.assertIn(f"the storage keeps something of domain '{self.guest.name}' under the name 'old' already", self.virsh.fails(
+            "snapshot-create-as", self.guest.name, "old", "--disk-only", "--diskspec", "hda,snapshot=manual"))
+        self.assertEqual([line.split()[0] for line in asked.read_text().splitlines()], ["exists"], "what it has stays")
         self.assertEqual(self.snapshots(), ["h1"])
         self.assertEqual(self.sources(), self.bases())
         self.guest.wait_state("running")

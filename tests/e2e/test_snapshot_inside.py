@@ -14,6 +14,13 @@ HOOK = """#!/bin/sh
 action=$1 name=$3
 echo "$action $name" >>{root}/told
 shift 3
+if [ $action = exists ]; then
+	found=no
+	for disk; do
+		[ ! -e "${{disk#*=}}.$name" ] || found=yes
+	done
+	exec echo $found
+fi
 [ ! -e {root}/wait ] || cat {root}/wait
 [ ! -e {root}/fail-$action-$name ] || {{ echo no room >&2; exit 1; }}
 for disk; do
@@ -189,7 +196,7 @@ class Inside(harness.DaemonTest):
         """By the program: one command there, and one back."""
         self.boot()
         taken = self.take("one", "--memspec", f"file={self.root}/one.memory,snapshot=external", "--diskspec", "vda,snapshot=manual")
-        self.assertEqual((self.guest.state(), self.told()), ("running", ["create one"]))
+        self.assertEqual((self.guest.state(), self.told()), ("running", ["exists one", "create one"]))
         self.guest.wait_count(taken + 20)
         before = len(self.guest.console_bytes())
         self.virsh("snapshot-revert", self.name, "one")
@@ -218,6 +225,52 @@ class Inside(harness.DaemonTest):
         self.virsh("snapshot-delete", self.name, "one")
         self.assertEqual(self.told(), ["delete one"])
         self.assertEqual(list(self.root.glob("*.godwit-present")) + list(self.root.glob("one.memory")), [])
+
+    def test_hook_of_its_own(self):
+        """One that is named for a snapshot is its program ever after: over restarts, renames, for going back and for deleting."""
+        godwit = harness.Godwit(self.daemon)
+        own = self.root / "own"
+        own.write_text(HOOK.format(root=self.root).replace('echo "$action', 'echo "own $action'))
+        own.chmod(0o777)
+        self.assertIn("can be written by others", godwit.fails("snapshot", "save", self.name, "one", "--hook", own))
+        own.chmod(0o644)
+        self.assertIn("Permission denied", godwit.fails("snapshot", "save", self.name, "one", "--hook", own))
+        self.assertIn("neither an absolute path", godwit.fails("snapshot", "save", self.name, "one", "--hook", ".hidden"))
+        self.assertIn("No such file", godwit.fails("snapshot", "save", self.name, "one", "--hook", "nothing"))
+        own.chmod(0o755)
+        self.assertEqual(self.told(), [])
+        self.boot()
+        godwit("snapshot", "save", self.name, "one", "--hook", own)
+        taken = self.guest.last()
+        self.assertEqual((self.guest.state(), self.told()), ("running", ["own exists one", "own create one"]))
+        self.assertIn("<disk name='vda' snapshot='manual'", self.virsh("snapshot-dumpxml", self.name, "one"))
+        kept = self.root / "lib/snapshot" / self.name / "one.hook"
+        self.assertEqual(json.loads(kept.read_text())["program"], str(own))
+        self.daemon.restart()
+        self.guest.wait_count(taken + 20)
+        before = len(self.guest.console_bytes())
+        godwit("snapshot", "rollback", self.name, "one")
+        self.check_back(before, taken)
+        self.assertEqual(self.told(), ["own create godwit-present", "own revert one", "own delete godwit-present"])
+        self.virsh("destroy", self.name)
+        with self.subTest("what the storage has is not taken by a snapshot that fails"):
+            godwit("snapshot", "delete", self.name, "one", "--metadata")
+            self.assertFalse(kept.exists())
+            self.assertEqual(self.told(), [])
+            image = self.root / "vda.qcow2.one"
+            self.assertTrue(image.exists())
+            self.assertIn("under the name 'one' already", godwit.fails("snapshot", "save", self.name, "one", "--hook", own))
+            self.assertTrue(image.exists())
+            self.assertEqual(self.told(), ["own exists one"])
+        godwit("snapshot", "save", self.name, "two", "--hook", own)
+        self.virsh("domrename", self.name, "other")
+        self.told()
+        own.rename(self.root / "gone")
+        self.assertIn("No such file", self.virsh.fails("snapshot-delete", "other", "two"))
+        (self.root / "gone").rename(own)
+        self.virsh("snapshot-delete", "other", "two")
+        self.assertEqual(self.told(), ["own delete two"])
+        self.assertFalse((self.root / "lib/snapshot/other").exists())
 
     def test_transient_is_seen(self):
         """While its QEMU is parked there is still a paused guest to look at."""

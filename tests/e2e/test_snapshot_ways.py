@@ -105,7 +105,7 @@ class Quiesced(test_agent.AgentTest):
     @property
     def config(self):
         hook = self.root / "hook"
-        hook.write_text("#!/bin/sh\nexit 1\n")
+        hook.write_text("#!/bin/sh\n[ $1 != exists ] || exec echo no\nexit 1\n")
         hook.chmod(0o755)
         return f'snapshot_hook = "{hook}"\n'
 
