@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "chain.h"
+#include "clock.h"
 #include "disk.h"
 #include "file.h"
 #include "snapshot-hook.h"
@@ -246,6 +247,28 @@ static int take_image(struct revert_operation *revert, const struct snapshot *s,
 	return domain_check_abi_stable(saved, s->domain, err);
 }
 
+/* Of a machine that is started; libvirt passes over it elsewhere, too. */
+static int choose_nvram(struct revert_operation *revert, const struct snapshot *s, struct error *err)
+{
+	const struct domain_os *os = &revert->start.domain->os;
+
+	if (!revert->start.reset_nvram || revert->ends_off || !os->nvram)
+		return 0;
+	if (s->memory == SNAPSHOT_INTERNAL)
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+			"the firmware variables of then are inside %s, with the guest's memory: they cannot "
+			"be "
+			"reset",
+			os->nvram);
+	if (!os->nvram_template || streq(os->nvram_format, "qcow2"))
+		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
+			"firmware variables %s cannot be made anew: %s", os->nvram,
+			os->nvram_template ? "they are qcow2" : "there is no template for them");
+	revert->nvram = xstrdup(os->nvram);
+	revert->nvram_aside = xasprintf("%s.%" PRIu64 ".kept", os->nvram, clock_wall());
+	return 0;
+}
+
 static int choose_machine(struct revert_operation *revert, const struct snapshot *s,
 	const struct vm_snapshot_revert_options *options, struct error *err)
 {
@@ -268,7 +291,7 @@ static int choose_machine(struct revert_operation *revert, const struct snapshot
 			return -1;
 	}
 	find_obsolete(revert);
-	return choose_definition(revert, s, d, err);
+	return choose_nvram(revert, s, err) < 0 ? -1 : choose_definition(revert, s, d, err);
 }
 
 /* ---- the verb ---- */
@@ -315,10 +338,6 @@ static int check(const struct vm *vm, const struct snapshot *s,
 	if (vm->state != VM_OFF && vm->live->tpm && (is_live(s) || options->running || options->paused))
 		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
 			"a running VM with a TPM cannot be reverted: destroy it first");
-	/* The guest of now would find them reset if it had to go on. */
-	if (vm->state != VM_OFF && options->reset_nvram)
-		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
-			"firmware variables of a running VM cannot be reset: destroy it first");
 	return 0;
 }
 

@@ -156,6 +156,34 @@ static enum step_result let_go_on(struct job *job, void *context, struct error *
 	return vm_run_cpus(vm, operation_vm_done, &revert->start.op, err) < 0 ? STEP_FAILED : STEP_WAIT;
 }
 
+/* ---- keep-nvram ---- */
+
+/* The parked QEMU has the file open, whatever its name is; the one in its place makes another from the template. */
+static enum step_result keep_nvram(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+
+	if (!revert->nvram || access(revert->nvram, F_OK) < 0)
+		return STEP_DONE;
+	return file_rename(revert->nvram, revert->nvram_aside, false, err) < 0 ? STEP_FAILED : STEP_DONE;
+}
+
+static enum step_result bring_nvram_back(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+
+	if (!revert->nvram || access(revert->nvram_aside, F_OK) < 0)
+		return STEP_DONE;
+	return file_rename(revert->nvram_aside, revert->nvram, true, err) < 0 ? STEP_FAILED : STEP_DONE;
+}
+
+static void forget_nvram(const struct revert_operation *revert)
+{
+	if (revert->nvram && unlink(revert->nvram_aside) < 0 && errno != ENOENT)
+		log_write(LOG_LEVEL_WARNING, revert->start.op.vm->name, NULL, "remove %s: %s",
+			revert->nvram_aside, strerror(errno));
+}
+
 /* ---- the machine that takes its place ---- */
 
 /* Once the parked QEMU is the VM's again there is no other one to undo. */
@@ -399,6 +427,7 @@ static enum step_result tidy(struct job *job, void *context, struct error *err)
 	struct vm *vm = revert->start.op.vm;
 
 	remove_managed_save(vm);
+	forget_nvram(revert);
 	if (revert->obsolete.n == 0)
 		return STEP_DONE;
 	forget_overlays(vm, &revert->obsolete);
@@ -413,6 +442,7 @@ static const struct job_step revert_steps[] = {
 	{"park", vm_park, vm_unpark},
 	{"keep-present", revert_keep_present, revert_drop_present},
 	{"apply-stored", revert_apply_stored, revert_bring_back},
+	{"keep-nvram", keep_nvram, bring_nvram_back},
 	{"prepare", prepare, unprepare},
 	{"spawn", launch_spawn, unspawn},
 	{"check-disks", check_disks, NULL},
@@ -451,7 +481,7 @@ static const struct job_step revert_stored_off_steps[] = {
 	{"tidy", tidy, NULL},
 };
 
-enum { REVERT_COMMIT = 13, REVERT_OFF_COMMIT = 3, REVERT_STORED_OFF_COMMIT = 6 };
+enum { REVERT_COMMIT = 14, REVERT_OFF_COMMIT = 3, REVERT_STORED_OFF_COMMIT = 6 };
 
 static void cancel(struct job *job, void *context)
 {
@@ -502,7 +532,8 @@ static json *encode(const struct operation *op)
 		revert->was_running, "o:disks", disks, "o:obsolete", encode_paths(&revert->obsolete),
 		"o:obsolete_on", encode_paths(&revert->obsolete_on), "s:definition", revert->definition,
 		"s:old_definition", revert->old_definition, "s:old_metadata", revert->old_metadata,
-		"s:old_current", revert->old_current, "s:program", revert->program, NULL);
+		"s:old_current", revert->old_current, "s:program", revert->program, "s:nvram", revert->nvram,
+		"s:nvram_aside", revert->nvram_aside, NULL);
 }
 
 static int decode(struct operation *op, json *params, struct error *err)
@@ -522,6 +553,9 @@ static int decode(struct operation *op, json *params, struct error *err)
 	revert->old_metadata = xstrdup(json_get_string(params, "old_metadata"));
 	revert->old_current = xstrdup(json_get_string(params, "old_current"));
 	revert->program = xstrdup(json_get_string(params, "program"));
+	revert->nvram_aside = xstrdup(json_get_string(params, "nvram_aside"));
+	if (revert->nvram_aside)
+		revert->nvram = xstrdup(json_get_string(params, "nvram"));
 	JSON_FOREACH (item, json_get(params, "disks"))
 		VEC_ADD(&revert->disks,
 			((struct revert_disk){.target = xstrdup(json_get_string(item, "target")),
@@ -587,6 +621,8 @@ static void release(struct operation *op)
 	free(revert->old_definition);
 	free(revert->old_metadata);
 	free(revert->old_current);
+	free(revert->nvram);
+	free(revert->nvram_aside);
 	domain_free(revert->noted);
 	start_operation_release(op);
 }

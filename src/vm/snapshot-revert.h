@@ -26,6 +26,8 @@ struct revert_operation {
 	char *definition, *old_definition;
 	char *old_metadata; /* of this snapshot */
 	char *old_current;  /* NULL: there was none */
+	/* --reset-nvram: the firmware variables, and the name they have until it is sure that nobody needs them. NULL: they stay. */
+	char *nvram, *nvram_aside;
 	struct domain *noted;
 	struct process *worker; /* makes or removes files */
 	bool awaits_memory;	/* of a lazy restore, before it begins */

@@ -600,6 +600,31 @@ class DeleteSnapshotsOff(DeleteSnapshot):
         return ["snapshot-delete", self.guest.name, "s1", "--children"]
 
 
+class SnapshotRevertVariables(SnapshotRevert):
+    """The same with --reset-nvram: the firmware's variables are those of now, or made anew, and there is nothing beside them."""
+
+    steps = ("keep-nvram", "prepare", "spawn", "record", "tidy") # the others have their own case
+
+    def prepare(self):
+        self.guest.put_variables()
+        super().prepare()
+        self.write_variables()
+
+    def write_variables(self):
+        with open(self.guest.variables, "r+b") as f:
+            f.write(b"present!")
+
+    def command(self):
+        return [*super().command(), "--reset-nvram"]
+
+    def is_back(self):
+        back = super().is_back()
+        self.test.assertEqual(list(self.root.glob("sector.vars*")), [self.guest.variables])
+        word = self.guest.variables.read_bytes()[:8]
+        self.test.assertEqual(word, b"template" if back else b"present!")
+        return back
+
+
 class SnapshotRevertStored(Case):
     """What is inside an image comes back, to a guest that boots, or all is as before. The present is not kept longer than it is needed."""
 
@@ -661,7 +686,7 @@ class SnapshotRevertStoredOff(SnapshotRevertStored):
 
 CASES = {"start": [Start], "save": [Save, SaveOver, ManagedSave], "start-managed": [StartManaged], "restore": [Restore], "clone": [Clone],
          "undefine": [Undefine], "define": [Define, Redefine],
-         "snapshot-revert": [SnapshotRevert, SnapshotRevertStored], "snapshot-revert-stored-off": [SnapshotRevertStoredOff],
+         "snapshot-revert": [SnapshotRevert, SnapshotRevertVariables, SnapshotRevertStored], "snapshot-revert-stored-off": [SnapshotRevertStoredOff],
          "snapshot-revert-off": [SnapshotRevertOff],
          "attach-disk": [AttachDisk], "detach-disk": [DetachDisk],
          "snapshot-create": [Snapshot],

@@ -6,7 +6,7 @@ import unittest
 
 import crash
 
-Crash = crash.tests_of(crash.SnapshotRevert, crash.SnapshotRevertStored, crash.SnapshotRevertStoredOff, crash.SnapshotRevertOff)
+Crash = crash.tests_of(crash.SnapshotRevert, crash.SnapshotRevertVariables, crash.SnapshotRevertStored, crash.SnapshotRevertStoredOff, crash.SnapshotRevertOff)
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -30,6 +30,7 @@ import unittest
 import uuid
 
 TREE = pathlib.Path(__file__).resolve().parent.parent.parent
+BIOS = pathlib.Path("/usr/share/seabios/bios-256k.bin")
 BUILD = pathlib.Path(os.environ.get("GODWIT_BUILD") or TREE / "build").absolute()
 GODWITD = BUILD / "godwitd"
 QEMU = os.environ.get("GODWIT_QEMU") or "/usr/bin/qemu-system-x86_64"
@@ -526,6 +527,8 @@ class LinuxGuest(Guest):
 class BootSector(Guest):
     """The counting boot sector: there in half a second, 16 MiB, hears nothing."""
 
+    variables = None # put_variables(): its BIOS is in flash memory, as UEFI is, and these beside it
+
     def __init__(self, *args, machine="pc", memory=16, **options):
         super().__init__(*args, machine=machine, memory=memory, **options)
 
@@ -533,8 +536,19 @@ class BootSector(Guest):
         if not self.disk.exists():
             shutil.copy(self.files / "bootsector.img", self.disk)
 
+    def put_variables(self):
+        """No firmware ever writes to them; what QEMU has of them it had from the template."""
+        self.variables = self.directory / f"{self.name}.vars"
+        self.template.write_bytes(b"template".ljust(64 << 10, b"."))
+
+    @property
+    def template(self):
+        return self.directory / f"{self.name}.template"
+
     def os_xml(self):
-        return f"<os><type arch='x86_64' machine='{self.machine}'>hvm</type><boot dev='hd'/></os>"
+        flash = (f"<loader readonly='yes' type='pflash'>{BIOS}</loader><nvram template='{self.template}'>{self.variables}</nvram>"
+                 if self.variables else "")
+        return f"<os><type arch='x86_64' machine='{self.machine}'>hvm</type>{flash}<boot dev='hd'/></os>"
 
     def devices_xml(self):
         bus, target = ("ide", "hda") if self.machine.startswith("pc") and "q35" not in self.machine else ("sata", "sda")

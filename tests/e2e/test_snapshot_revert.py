@@ -219,6 +219,45 @@ class Revert(harness.DaemonTest):
         s.check_files()
 
 
+class Variables(harness.DaemonTest):
+    """Of the firmware: QEMU has the file, and writes it only when the guest does."""
+
+    def test_reset(self):
+        guest = self.sector()
+        guest.put_variables()
+        s = reverting.Snapshots(self, guest=guest)
+        s.boot()
+        s.take("first")
+        self.virsh("start", guest.name)
+        guest.wait_count(5)
+        with open(guest.variables, "r+b") as f:
+            f.write(b"present!")
+        before = guest.variables.stat().st_ino
+        with self.subTest("it fails: the guest has the file it had"):
+            times = os.stat(guest.disk)
+            os.utime(guest.disk, (1, 1))
+            self.assertIn("do not fit together", self.virsh.fails("snapshot-revert", guest.name, "first", "--reset-nvram"))
+            os.utime(guest.disk, ns=(times.st_atime_ns, times.st_mtime_ns))
+            self.assertEqual(guest.variables.read_bytes()[:8], b"present!")
+            self.assertEqual(guest.variables.stat().st_ino, before)
+            self.assertEqual(list(self.root.glob("sector.vars*")), [guest.variables])
+            guest.wait_count(guest.last() + 5)
+        with self.subTest("there is no template"):
+            guest.template.rename(self.root / "elsewhere")
+            self.assertIn("template", self.virsh.fails("snapshot-revert", guest.name, "first", "--reset-nvram"))
+            (self.root / "elsewhere").rename(guest.template)
+            self.assertEqual(guest.variables.stat().st_ino, before)
+            guest.wait_count(guest.last() + 5)
+        self.virsh("snapshot-revert", guest.name, "first", "--paused")
+        self.assertEqual(guest.variables.read_bytes()[:8], b"present!", "nobody asked for it")
+        self.virsh("snapshot-revert", guest.name, "first", "--paused", "--reset-nvram")
+        self.assertEqual(guest.variables.read_bytes(), guest.template.read_bytes())
+        self.assertEqual(list(self.root.glob("sector.vars*")), [guest.variables])
+        last = guest.last()
+        self.virsh("resume", guest.name)
+        guest.wait_count(last)
+
+
 class Earlier(harness.DaemonTest):
     """A QEMU that gives up its images only at the end of a migration."""
 
