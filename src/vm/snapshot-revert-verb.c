@@ -269,6 +269,19 @@ static int choose_nvram(struct revert_operation *revert, const struct snapshot *
 	return 0;
 }
 
+/* swtpm locks its state: a second one cannot have it while the first is parked with its QEMU. What of it belongs to then is in the memory. */
+static void choose_tpm(struct revert_operation *revert, const struct snapshot *s)
+{
+	const struct vm *vm = revert->start.op.vm;
+	char uuid[UUID_TEXT_MAX];
+
+	if (vm->state == VM_OFF || revert->ends_off || !revert->start.domain->tpm)
+		return;
+	uuid_format(vm->uuid, uuid);
+	revert->tpm_aside = xasprintf("%s.%" PRIu64 ".kept", uuid, clock_wall());
+	revert->keep_tpm = !snapshot_has_memory(s);
+}
+
 static int choose_machine(struct revert_operation *revert, const struct snapshot *s,
 	const struct vm_snapshot_revert_options *options, struct error *err)
 {
@@ -291,6 +304,7 @@ static int choose_machine(struct revert_operation *revert, const struct snapshot
 			return -1;
 	}
 	find_obsolete(revert);
+	choose_tpm(revert, s);
 	return choose_nvram(revert, s, err) < 0 ? -1 : choose_definition(revert, s, d, err);
 }
 
@@ -334,10 +348,6 @@ static int check(const struct vm *vm, const struct snapshot *s,
 	if (!vm->persistent && !is_live(s) && !options->running && !options->paused)
 		return error_set(err, ERROR_OPERATION_INVALID,
 			"transient domain needs to request run or pause to revert to inactive snapshot");
-	/* swtpm locks its state: a second one cannot have it while the first is parked with its QEMU. */
-	if (vm->state != VM_OFF && vm->live->tpm && (is_live(s) || options->running || options->paused))
-		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
-			"a running VM with a TPM cannot be reverted: destroy it first");
 	return 0;
 }
 

@@ -28,6 +28,7 @@
 #include "snapshot-images.h"
 #include "snapshot-note.h"
 #include "snapshot-store.h"
+#include "tpm-emulator.h"
 #include "vm-lease-internal.h"
 
 /* ---- children that make and remove files ---- */
@@ -182,6 +183,36 @@ static void forget_nvram(const struct revert_operation *revert)
 	if (revert->nvram && unlink(revert->nvram_aside) < 0 && errno != ENOENT)
 		log_write(LOG_LEVEL_WARNING, revert->start.op.vm->name, NULL, "remove %s: %s",
 			revert->nvram_aside, strerror(errno));
+}
+
+/* ---- part-tpm ---- */
+
+static int set_tpm_aside(struct buf *result, void *userdata, struct error *err)
+{
+	const struct revert_operation *revert = userdata;
+
+	return tpm_state_set_aside(revert->start.op.vm, revert->tpm_aside, revert->keep_tpm, err);
+}
+
+static enum step_result part_tpm(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+
+	return revert->tpm_aside ? start_work(revert, set_tpm_aside, err) : STEP_DONE;
+}
+
+static int bring_tpm_back(struct buf *result, void *userdata, struct error *err)
+{
+	const struct revert_operation *revert = userdata;
+
+	return tpm_state_bring_back(revert->start.op.vm, revert->tpm_aside, err);
+}
+
+static enum step_result unpart_tpm(struct job *job, void *context, struct error *err)
+{
+	struct revert_operation *revert = context;
+
+	return revert->tpm_aside ? start_work(revert, bring_tpm_back, err) : STEP_DONE;
 }
 
 /* ---- the machine that takes its place ---- */
@@ -382,6 +413,8 @@ static int remove_obsolete(struct buf *result, void *userdata, struct error *err
 {
 	const struct revert_operation *revert = userdata;
 
+	if (revert->tpm_aside && tpm_state_forget(revert->start.op.vm, revert->tpm_aside, err) < 0)
+		return -1;
 	for (size_t i = 0; i < revert->obsolete.n && i < revert->obsolete_on.n; i++) {
 		const char *path = revert->obsolete.items[i];
 
@@ -428,7 +461,7 @@ static enum step_result tidy(struct job *job, void *context, struct error *err)
 
 	remove_managed_save(vm);
 	forget_nvram(revert);
-	if (revert->obsolete.n == 0)
+	if (revert->obsolete.n == 0 && !revert->tpm_aside)
 		return STEP_DONE;
 	forget_overlays(vm, &revert->obsolete);
 	return start_work(revert, remove_obsolete, err);
@@ -443,6 +476,7 @@ static const struct job_step revert_steps[] = {
 	{"keep-present", revert_keep_present, revert_drop_present},
 	{"apply-stored", revert_apply_stored, revert_bring_back},
 	{"keep-nvram", keep_nvram, bring_nvram_back},
+	{"part-tpm", part_tpm, unpart_tpm},
 	{"prepare", prepare, unprepare},
 	{"spawn", launch_spawn, unspawn},
 	{"check-disks", check_disks, NULL},
@@ -481,7 +515,7 @@ static const struct job_step revert_stored_off_steps[] = {
 	{"tidy", tidy, NULL},
 };
 
-enum { REVERT_COMMIT = 14, REVERT_OFF_COMMIT = 3, REVERT_STORED_OFF_COMMIT = 6 };
+enum { REVERT_COMMIT = 15, REVERT_OFF_COMMIT = 3, REVERT_STORED_OFF_COMMIT = 6 };
 
 static void cancel(struct job *job, void *context)
 {
@@ -533,7 +567,7 @@ static json *encode(const struct operation *op)
 		"o:obsolete_on", encode_paths(&revert->obsolete_on), "s:definition", revert->definition,
 		"s:old_definition", revert->old_definition, "s:old_metadata", revert->old_metadata,
 		"s:old_current", revert->old_current, "s:program", revert->program, "s:nvram", revert->nvram,
-		"s:nvram_aside", revert->nvram_aside, NULL);
+		"s:nvram_aside", revert->nvram_aside, "s:tpm_aside", revert->tpm_aside, NULL);
 }
 
 static int decode(struct operation *op, json *params, struct error *err)
@@ -554,6 +588,7 @@ static int decode(struct operation *op, json *params, struct error *err)
 	revert->old_current = xstrdup(json_get_string(params, "old_current"));
 	revert->program = xstrdup(json_get_string(params, "program"));
 	revert->nvram_aside = xstrdup(json_get_string(params, "nvram_aside"));
+	revert->tpm_aside = xstrdup(json_get_string(params, "tpm_aside"));
 	if (revert->nvram_aside)
 		revert->nvram = xstrdup(json_get_string(params, "nvram"));
 	JSON_FOREACH (item, json_get(params, "disks"))
@@ -623,6 +658,7 @@ static void release(struct operation *op)
 	free(revert->old_current);
 	free(revert->nvram);
 	free(revert->nvram_aside);
+	free(revert->tpm_aside);
 	domain_free(revert->noted);
 	start_operation_release(op);
 }

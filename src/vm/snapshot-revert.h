@@ -28,6 +28,9 @@ struct revert_operation {
 	char *old_current;  /* NULL: there was none */
 	/* --reset-nvram: the firmware variables, and the name they have until it is sure that nobody needs them. NULL: they stay. */
 	char *nvram, *nvram_aside;
+	/* The TPM's state has this name meanwhile; NULL: there is none. `keep_tpm`: no state of then is loaded into it. */
+	char *tpm_aside;
+	bool keep_tpm;
 	struct domain *noted;
 	struct process *worker; /* makes or removes files */
 	bool awaits_memory;	/* of a lazy restore, before it begins */

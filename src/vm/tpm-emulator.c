@@ -2,6 +2,7 @@
 /* Running swtpm(8) for a VM. */
 #include "tpm-emulator.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -10,7 +11,92 @@
 #include "file.h"
 #include "resources.h"
 
-#define SWTPM "/usr/bin/swtpm"
+#define SWTPM	       "/usr/bin/swtpm"
+#define STATE_FILE_MAX (1u << 20) /* bytes; they are some KiB */
+
+/* ---- its state ---- */
+
+static int open_all(const struct vm *vm, struct error *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/tpm", vm->registry->settings.lib_dir);
+
+	return dir_open_or_make(path, 0700, err);
+}
+
+static int copy_file(int from, int to, const char *name, struct error *err)
+{
+	_cleanup_free_ char *data = NULL;
+	size_t len;
+
+	if (file_read(from, name, STATE_FILE_MAX, &data, &len, err) < 0)
+		return -1;
+	return file_replace(to, name, data, len, 0600, err);
+}
+
+static int copy_state(int all, const char *from, const char *to, struct error *err)
+{
+	_cleanup_close_ int target = dir_open_or_make_at(all, to, 0700, err);
+	int source = target < 0 ? -1 : openat(all, from, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = source < 0 ? NULL : fdopendir(source);
+	const struct dirent *entry;
+	int r = 0;
+
+	if (target < 0)
+		return -1;
+	if (!dir) {
+		error_errno(err, errno, "open directory %s", from);
+		close_p(&source);
+		return -1;
+	}
+	/* not its lock */
+	while (r == 0 && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			r = copy_file(dirfd(dir), target, entry->d_name, err);
+	closedir(dir);
+	return r;
+}
+
+int tpm_state_set_aside(const struct vm *vm, const char *aside, bool keep, struct error *err)
+{
+	_cleanup_close_ int all = open_all(vm, err);
+	char uuid[UUID_TEXT_MAX];
+
+	uuid_format(vm->uuid, uuid);
+	if (all < 0)
+		return -1;
+	if (!file_exists(all, uuid))
+		return 0;
+	if (renameat(all, uuid, all, aside) < 0 || fsync(all) < 0)
+		return error_errno(err, errno, "rename TPM state of %s", vm->name);
+	return keep && copy_state(all, aside, uuid, err) < 0 ? error_prefix(err, "TPM state of %s", vm->name)
+							     : 0;
+}
+
+int tpm_state_bring_back(const struct vm *vm, const char *aside, struct error *err)
+{
+	_cleanup_close_ int all = open_all(vm, err);
+	char uuid[UUID_TEXT_MAX];
+
+	uuid_format(vm->uuid, uuid);
+	if (all < 0)
+		return -1;
+	if (!file_exists(all, aside))
+		return 0;
+	if (dir_remove(all, uuid, err) < 0)
+		return -1;
+	if (renameat(all, aside, all, uuid) < 0 || fsync(all) < 0)
+		return error_errno(err, errno, "rename TPM state of %s", vm->name);
+	return 0;
+}
+
+int tpm_state_forget(const struct vm *vm, const char *aside, struct error *err)
+{
+	_cleanup_close_ int all = open_all(vm, err);
+
+	return all < 0 ? -1 : dir_remove(all, aside, err);
+}
+
+/* ---- it ---- */
 
 static void ended(struct process *p, int status, void *userdata)
 {
@@ -38,7 +124,7 @@ int tpm_emulator_start(struct vm *vm, struct error *err)
 	_cleanup_close_ int dir = -1, log_fd = -1, socket_fd = -1;
 	struct strv argv = {0};
 	char uuid[UUID_TEXT_MAX];
-	int r;
+	int fds[2], r;
 
 	if (!tpm)
 		return 0;
@@ -52,6 +138,8 @@ int tpm_emulator_start(struct vm *vm, struct error *err)
 	socket_fd = listen_for_qemu(vm, err);
 	if (socket_fd < 0)
 		return -1;
+	fds[0] = socket_fd;
+	fds[1] = dir;
 	log_fd = openat(
 		vm->registry->log_fd, name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	res->tpm_socket = xasprintf("%s/tpm.sock", res->run_path);
@@ -60,14 +148,15 @@ int tpm_emulator_start(struct vm *vm, struct error *err)
 	strv_add(&argv, "--ctrl");
 	strv_addf(&argv, "type=unixio,fd=%d", socket_fd);
 	strv_add(&argv, "--tpmstate");
-	strv_addf(&argv, "dir=%s,mode=0600", state);
+	/* the directory itself: it may get another name (tpm_state_set_aside) */
+	strv_addf(&argv, "dir=/proc/self/fd/%d,mode=0600", fds[1]);
 	strv_add(&argv, "--terminate");
 	if (!streq(tpm->version, "1.2"))
 		strv_add(&argv, "--tpm2");
 	r = process_start(vm->registry->loop,
 		&(struct process_options){.argv = &argv,
-			.fds = &socket_fd,
-			.n_fds = 1,
+			.fds = fds,
+			.n_fds = 2,
 			.stdin_fd = -1,
 			.stdout_fd = log_fd,
 			.stderr_fd = log_fd,

@@ -40,6 +40,49 @@ class Tpm(harness.DaemonTest):
         harness.wait_for(lambda: not self.emulators(), "the emulator ends with QEMU")
         self.assertEqual(len(os.listdir(self.root / "lib/tpm")), 1, "its state stays")
 
+    def state(self):
+        """What the TPM keeps without power: another at every boot, which it counts. And where."""
+        directory, = (self.root / "lib/tpm").iterdir()
+        return (directory / "tpm2-00.permall").read_bytes(), directory.stat().st_ino
+
+    def boot_again(self, guest):
+        before = self.state()[0]
+        self.virsh("reset", guest.name)
+        harness.wait_for(lambda: self.state()[0] != before, "the TPM counts a boot")
+
+    def test_goes_back(self):
+        """To a snapshot it does with the memory; until then it is the present's, and where there is no memory it stays what it is."""
+        guest = self.sector()
+        guest.define(extra_devices="<tpm model='tpm-tis'><backend type='emulator' version='2.0'/></tpm>")
+        self.virsh("start", guest.name)
+        guest.wait_count(5)
+        self.virsh("snapshot-create-as", guest.name, "one", "--memspec", f"file={self.root}/one.memory")
+        then = self.state()[0]
+        self.virsh("snapshot-create-as", guest.name, "two", "--disk-only")
+        self.boot_again(guest)
+        with self.subTest("it fails, and the guest of now has its own"):
+            now = self.state()
+            times = os.stat(guest.disk)
+            os.utime(guest.disk, (1, 1))
+            self.assertIn("do not fit together", self.virsh.fails("snapshot-revert", guest.name, "one"))
+            os.utime(guest.disk, ns=(times.st_atime_ns, times.st_mtime_ns))
+            self.assertEqual(self.state(), now)
+            harness.wait_for(lambda: len(self.emulators()) == 1, "the other emulator ends")
+            self.boot_again(guest)
+        with self.subTest("with memory"):
+            self.assertNotEqual(self.state()[0], then)
+            self.virsh("snapshot-revert", guest.name, "one")
+            self.assertEqual(self.state()[0], then)
+            harness.wait_for(lambda: len(self.emulators()) == 1, "the parked one's emulator ends")
+            self.boot_again(guest)
+        with self.subTest("without"):
+            now = self.state()
+            self.virsh("snapshot-revert", guest.name, "two", "--paused")
+            self.assertEqual(self.state()[0], now[0])
+            self.assertNotEqual(self.state()[1], now[1], "a copy")
+            self.virsh("resume", guest.name)
+            harness.wait_for(lambda: self.state()[0] != now[0], "it counts on")
+
     def test_none_is_left_when_the_start_fails(self):
         guest = self.sector()
         guest.prepare()
