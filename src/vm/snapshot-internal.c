@@ -2,7 +2,9 @@
 /* The images a snapshot is inside of, and the two ways to change them: a job of the QEMU that has them open, or qemu-img. */
 #include "snapshot-internal.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "disk.h"
 #include "qemu-img.h"
@@ -77,14 +79,35 @@ static const char *image_of(const struct snapshot *s, const struct disk *now)
 	return then ? then->source : now->source;
 }
 
-/* In a running QEMU only the image that is written to can be changed. */
-static int add_image(const struct vm *vm, const struct snapshot *s, const struct snapshot_disk *disk,
+/* The disk has been detached. Where its image has gone as well there is nothing to delete. */
+static int add_image_of_then(const struct vm *vm, const struct snapshot *s, const struct snapshot_disk *disk,
 	struct strv *ret, struct error *err)
+{
+	const struct disk *then = s->domain ? domain_find_disk(s->domain, disk->target) : NULL;
+
+	if (!then || !then->source)
+		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' has no disk '%s' now", vm->name,
+			disk->target);
+	if (vm->qmp)
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"snapshot '%s' is inside image %s of disk %s, which the running VM does not have: "
+			"shut it down first",
+			s->name, then->source, disk->target);
+	if (access(then->source, F_OK) == 0 || errno != ENOENT)
+		strv_add(ret, then->source);
+	return 0;
+}
+
+/* In a running QEMU only the image that is written to can be changed. */
+static int add_image(const struct vm *vm, enum internal_action action, const struct snapshot *s,
+	const struct snapshot_disk *disk, struct strv *ret, struct error *err)
 {
 	const struct domain *d = vm_get_domain(vm);
 	const struct disk *now = domain_find_disk(d, disk->target);
 	const char *path;
 
+	if ((!now || !now->source) && action == INTERNAL_DROP)
+		return add_image_of_then(vm, s, disk, ret, err);
 	if (!now || !now->source)
 		return error_set(err, ERROR_OPERATION_INVALID, "domain '%s' has no disk '%s' now", vm->name,
 			disk->target);
@@ -124,12 +147,18 @@ static int add_nvram(const struct vm *vm, struct strv *ret, struct error *err)
 }
 
 /* The first is a disk's: the guest's state goes into it. */
-static int find_images(const struct vm *vm, const struct snapshot *s, struct strv *ret, struct error *err)
+static int find_images(const struct vm *vm, enum internal_action action, const struct snapshot *s,
+	struct strv *ret, struct error *err)
 {
 	VEC_FOREACH (disk, &s->disks) {
-		if (disk.location == SNAPSHOT_INTERNAL && add_image(vm, s, &disk, ret, err) < 0)
+		if (disk.location == SNAPSHOT_INTERNAL && add_image(vm, action, s, &disk, ret, err) < 0)
 			return -1;
 	}
+	if (ret->n == 0 && action == INTERNAL_DROP)
+		return error_set(err, ERROR_OPERATION_INVALID,
+			"the images that snapshot '%s' of domain '%s' was inside of are gone: delete its "
+			"metadata",
+			s->name, vm->name);
 	if (ret->n == 0)
 		return error_set(err, ERROR_UNSUPPORTED_CONFIG,
 			"no disk of domain '%s' is selected for an internal snapshot", vm->name);
@@ -140,7 +169,7 @@ int internal_check(
 	const struct vm *vm, enum internal_action action, const struct snapshot *s, struct error *err)
 {
 	struct strv images = {0};
-	int r = find_images(vm, s, &images, err);
+	int r = find_images(vm, action, s, &images, err);
 
 	strv_fini(&images);
 	if (r == 0 && vm->qmp && !actions[action].command)
@@ -360,7 +389,7 @@ int internal_start(struct vm *vm, enum internal_action action, const struct snap
 	if (internal_check(vm, action, s, err) < 0)
 		return -1;
 	w = new_work(vm, action, s->name, done, userdata);
-	if (find_images(vm, s, &w->images, err) < 0)
+	if (find_images(vm, action, s, &w->images, err) < 0)
 		goto fail;
 	if (vm->qmp)
 		start_in_qemu(w);

@@ -74,8 +74,8 @@ class Inside(harness.DaemonTest):
         numbers = [int(m[0]) for m in harness.TICK.findall(self.guest.console_bytes()[max(before - 100, 0):])]
         return next((b for a, b in zip(numbers, numbers[1:]) if b != a + 1), None)
 
-    def tags(self):
-        info = json.loads(subprocess.run(["qemu-img", "info", "-U", "--output=json", self.image], capture_output=True, check=True).stdout)
+    def tags(self, image=None):
+        info = json.loads(subprocess.run(["qemu-img", "info", "-U", "--output=json", image or self.image], capture_output=True, check=True).stdout)
         return [s["name"] for s in info.get("snapshots", [])]
 
     def read(self):
@@ -153,6 +153,22 @@ class Inside(harness.DaemonTest):
         self.assertEqual(self.tags(), ["empty", "used"])
         self.virsh("snapshot-delete", self.name, "empty", "--children")
         self.assertEqual(self.tags(), [])
+
+    def test_of_a_disk_that_is_gone(self):
+        """It is deleted from the image nevertheless, once no QEMU may have that."""
+        other = self.root / "vdb.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", other, "1M"], check=True)
+        self.virsh("attach-disk", self.name, other, "vdb", "--subdriver", "qcow2", "--config")
+        self.take("both")
+        self.assertEqual(self.tags(other), ["both"])
+        self.virsh("detach-disk", self.name, "vdb", "--config")
+        self.boot()
+        self.assertIn(f"inside image {other} of disk vdb, which the running VM does not have: shut it down first",
+                      self.virsh.fails("snapshot-delete", self.name, "both"))
+        self.assertEqual((self.tags(), self.tags(other)), (["both"], ["both"]))
+        self.virsh("destroy", self.name)
+        self.virsh("snapshot-delete", self.name, "both")
+        self.assertEqual((self.tags(), self.tags(other)), ([], []))
 
     def test_named_as_an_id(self):
         """An image numbers its snapshots: '2' is not the second one when it is called so."""
