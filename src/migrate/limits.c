@@ -96,6 +96,8 @@ static void keep(struct vm *vm, enum migrate_limit limit, uint64_t value)
 		vm->migrate_speed_mib = value;
 	else if (limit == MIGRATE_LIMIT_POSTCOPY_SPEED_MIB)
 		vm->migrate_postcopy_speed_mib = value;
+	else if (limit == MIGRATE_LIMIT_DOWNTIME_MS)
+		vm->migrate_downtime_ms = value;
 }
 
 static void on_set(struct qmp *q, json *ret, const struct error *err, void *userdata)

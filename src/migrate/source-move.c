@@ -21,6 +21,14 @@ static void move_over(struct source_operation *s, const struct error *err)
 	operation_step_done(&s->op, err);
 }
 
+/* Best effort: with another limit the migration goes on as well. */
+static void limit_downtime(struct source_operation *s, uint64_t ms)
+{
+	if (s->op.vm->migrate_downtime_ms == 0 && s->op.vm->qmp)
+		qmp_command(s->op.vm->qmp, "migrate-set-parameters", json_pack("u:downtime-limit", ms, NULL),
+			-1, 0, NULL, NULL);
+}
+
 static void progress_replied(struct qmp *q, json *ret, const struct error *err, void *userdata);
 
 static int ask_progress(sd_event_source *source, uint64_t usec, void *userdata)
@@ -41,6 +49,8 @@ static void progress_replied(struct qmp *q, json *ret, const struct error *err, 
 		return;
 	json_object_put(s->progress);
 	s->progress = json_object_get(ret);
+	if (downtime_raise(&s->downtime, ret))
+		limit_downtime(s, s->downtime.limit_ms);
 	if (!s->timer)
 		sd_event_add_time_relative(
 			s->op.vm->registry->loop, &s->timer, CLOCK_MONOTONIC, POLL_USEC, 0, ask_progress, s);
@@ -122,6 +132,8 @@ enum step_result source_move(struct job *job, void *context, struct error *err)
 	s->op.on_gone = source_qemu_gone;
 	s->op.on_migration = moving;
 	tell(s, "migrate-set-parameters", migration_parameters(&setup));
+	downtime_begin(&s->downtime);
+	limit_downtime(s, s->downtime.limit_ms);
 	qmp_command(
 		vm->qmp, "migrate-set-capabilities", migration_capabilities(&setup), -1, 0, setup_replied, s);
 	return STEP_WAIT;
@@ -196,6 +208,7 @@ static void drop(struct source_operation *s)
 	vm->resume_reason = RUNNING_MIGRATION_CANCELED;
 	if (vm->qmp)
 		qmp_command(vm->qmp, "migrate_cancel", NULL, -1, 0, NULL, NULL);
+	limit_downtime(s, DOWNTIME_MOST_MS);
 	ask_dropped(s);
 }
 

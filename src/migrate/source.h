@@ -4,6 +4,7 @@
 
 #include "cookie.h"
 #include "copy.h"
+#include "downtime.h"
 #include "handover.h"
 #include "lease.h"
 #include "operation.h"
@@ -37,8 +38,9 @@ struct source_operation {
 	struct copies *copies; /* NULL: none is on its way */
 	json *block_nodes;     /* how large the disks to be copied are: query-named-block-nodes */
 	bool awaits_copies;
-	json *progress;		/* query-migrate, the last answer */
-	sd_event_source *timer; /* asks for it; later: waits for confirm */
+	struct downtime downtime; /* unless the VM has one of its own */
+	json *progress;		  /* query-migrate, the last answer */
+	sd_event_source *timer;	  /* asks for it; later: waits for confirm */
 	struct phase_waiter begin, perform, confirm;
 };
 

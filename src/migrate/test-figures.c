@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What QEMU says of a migration, and what becomes of it. */
+#include "downtime.h"
 #include "figures.h"
 #include "tap.h"
 
@@ -20,6 +21,33 @@ static void read_answer(const char *text, struct vm_job_info *info)
 
 	ok(json_parse(text, strlen(text), &answer, &err) == 0, "an answer");
 	migration_figures(answer, info);
+}
+
+static bool raises(struct downtime *d, const char *status, int passes)
+{
+	_cleanup_free_ char *text =
+		xasprintf("{\"status\":\"%s\",\"ram\":{\"dirty-sync-count\":%d}}", status, passes);
+	_cleanup_json_ json *answer = NULL;
+	struct error err = ERROR_INIT;
+
+	return json_parse(text, strlen(text), &answer, &err) == 0 && downtime_raise(d, answer);
+}
+
+static void test_downtime(void)
+{
+	static const uint64_t expected[] = {40, 80, 160, 300};
+	struct downtime d;
+
+	downtime_begin(&d);
+	is_int((int64_t)d.limit_ms, 20, "a short one first");
+	ok(!raises(&d, "active", 1) && !raises(&d, "active", 2),
+		"not before a pass has shown what is left over");
+	ok(!raises(&d, "pre-switchover", 3) && !downtime_raise(&d, NULL), "only while it is under way");
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+		ok(raises(&d, "active", 3 + 2 * (int)i) && d.limit_ms == expected[i], "then twice as long");
+		ok(!raises(&d, "active", 4 + 2 * (int)i), "once for so many passes");
+	}
+	ok(!raises(&d, "active", 99) && d.limit_ms == 300, "and no longer than without us");
 }
 
 int main(void)
@@ -45,5 +73,6 @@ int main(void)
 	read_answer("{\"status\":\"completed\",\"downtime\":12,\"expected-downtime\":250}", &info);
 	ok(!m->downtime_is_expected && m->downtime_ms == 12, "the downtime it was, once it is known");
 	ok(info.memory_total == 1000 && m->throttle == 30, "what is not said stays");
+	test_downtime();
 	return done_testing();
 }

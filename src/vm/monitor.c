@@ -80,6 +80,7 @@ static void become_off(struct vm *vm)
 	strv_fini(&vm->found_devices);
 	strv_fini(&vm->unplugged);
 	vm->id = -1;
+	vm->migrate_downtime_ms = 0;
 	vm->reboot_requested = vm->guest_shut_down = vm->stopping = false;
 	vm_set_state(vm, VM_OFF, vm->stop_as.state, vm->stop_as.reason);
 	log_write(LOG_LEVEL_INFO, vm->name, NULL, "vm %s is off", vm->name);

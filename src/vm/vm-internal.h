@@ -186,8 +186,8 @@ struct vm {
 
 	struct agent *agent; /* vm-agent.h; NULL until it is asked something */
 	int agent_timeout;   /* AGENT_BLOCK ... */
-	/* Of migrate_set_limit, while this daemon lives; 0: none */
-	uint64_t migrate_speed_mib, migrate_postcopy_speed_mib;
+	/* Of migrate_set_limit, while this daemon lives; 0: none. The downtime is this run's only, as it is QEMU's. */
+	uint64_t migrate_speed_mib, migrate_postcopy_speed_mib, migrate_downtime_ms;
 	struct quiesce quiesce;
 
 	/* vm-lease.h */
