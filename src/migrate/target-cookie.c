@@ -67,6 +67,17 @@ int target_take_report(struct target_operation *t, const char *text, struct erro
 	return 0;
 }
 
+/*
+ * What the source may count on. A libvirt turns "switchover-ack" on by itself where both QEMUs have it, and waits for ever for an acknowledgement that
+ * QEMU here sends only when it is on here, too.
+ */
+static void add_capabilities(struct cookie *c, const struct qemu_capabilities *caps)
+{
+	for (size_t i = 0; i < caps->migration_capabilities.n; i++)
+		if (!streq(caps->migration_capabilities.items[i], "switchover-ack"))
+			strv_add(&c->capabilities, caps->migration_capabilities.items[i]);
+}
+
 char *target_make_answer(struct target_operation *t)
 {
 	struct vm *vm = t->start.op.vm;
@@ -77,8 +88,7 @@ char *target_make_answer(struct target_operation *t)
 
 	introduce(vm, &c);
 	c.has |= COOKIE_CAPABILITIES;
-	for (size_t i = 0; i < t->start.caps->migration_capabilities.n; i++)
-		strv_add(&c.capabilities, t->start.caps->migration_capabilities.items[i]);
+	add_capabilities(&c, t->start.caps);
 	if (t->nbd_port) {
 		c.has |= COOKIE_NBD;
 		c.nbd_port = t->nbd_port;

@@ -127,28 +127,6 @@ class Network(PeerTest):
             self.goes_on(self.there, guest)
 
 
-class Libvirt(PeerTest):
-    """The other daemon is libvirtd."""
-
-    def setUp(self):
-        harness.need_reference(self)
-        super().setUp()
-        self.reference = harness.Reference(self.root / "reference")
-        self.addCleanup(self.reference.end)
-        self.reference.start()
-        self.libvirt = harness.Virsh(self.reference.uri())
-
-    def test_to(self):
-        for flags in (["--live"], ["--live", "--tunnelled"]):
-            with self.subTest(flags):
-                guest = self.running(name=f"to{len(flags)}")
-                self.p2p(guest, *flags, uri=self.reference.uri())
-                self.assertEqual(self.libvirt("domstate", guest.name), "running")
-                guest.wait_count(guest.last() + 10)
-                guest.check_sequence()
-                self.assert_gone(self.here, guest, defined=True)
-
-
 NC = """#!/usr/bin/env python3
 import os, select, socket, sys
 s = socket.socket(socket.AF_UNIX)
