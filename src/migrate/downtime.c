@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The steps of the limit (downtime.h). */
 #include "downtime.h"
 
 #include <sys/param.h>
