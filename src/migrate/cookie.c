@@ -217,18 +217,27 @@ static bool read_number(const char *text, uint64_t max, uint64_t *ret)
 	return true;
 }
 
+/* Names stand in messages and logs, which are lines. */
+static bool is_line(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return false;
+	return true;
+}
+
 static int read_identity(const xmlNode *root, struct cookie *c, struct error *err)
 {
 	_cleanup_free_ char *uuid = xml_child_text(root, "uuid"), *host = xml_child_text(root, "hostuuid");
 
 	c->name = xml_child_text(root, "name");
 	c->hostname = xml_child_text(root, "hostname");
-	if (!c->name)
-		return damaged("no <name>", err);
+	if (!c->name || !is_line(c->name))
+		return damaged("no <name>, or not one", err);
 	if (!uuid || !uuid_parse(uuid, c->uuid))
 		return damaged("no <uuid>, or not one", err);
-	if (!c->hostname)
-		return damaged("no <hostname>", err);
+	if (!c->hostname || !is_line(c->hostname))
+		return damaged("no <hostname>, or not one", err);
 	if (!host || !uuid_parse(host, c->host_uuid))
 		return damaged("no <hostuuid>, or not one", err);
 	return 0;
@@ -238,8 +247,8 @@ static int read_feature(const xmlNode *node, unsigned accept, struct cookie *c, 
 {
 	_cleanup_free_ char *name = xml_attr(node, "name");
 
-	if (!name)
-		return damaged("a <feature> has no name", err);
+	if (!name || !is_line(name))
+		return damaged("a <feature> has no name, or not one", err);
 	for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
 		if (!streq(features[i].name, name))
 			continue;
@@ -268,7 +277,8 @@ static int read_nbd(const xmlNode *node, struct cookie *c, struct error *err)
 
 		if (!xml_is(disk, "disk"))
 			continue;
-		if (!target || !capacity || !read_number(capacity, UINT64_MAX, &d.capacity))
+		if (!target || !is_line(target) || !capacity ||
+			!read_number(capacity, UINT64_MAX, &d.capacity))
 			return damaged("a <disk> of <nbd> lacks its target or capacity", err);
 		d.target = TAKE_PTR(target);
 		VEC_ADD(&c->disks, d);
@@ -322,7 +332,9 @@ static int read_lockstate(const xmlNode *node, struct cookie *c, struct error *e
 	c->lock_driver = xml_attr(node, "driver");
 	c->lock_state = xml_child_text(node, "leases");
 	c->has |= COOKIE_LOCKSTATE;
-	return c->lock_driver ? 0 : damaged("<lockstate> has no driver", err);
+	return c->lock_driver && is_line(c->lock_driver)
+		       ? 0
+		       : damaged("<lockstate> has no driver, or not one", err);
 }
 
 static bool is_token(const char *text)
@@ -341,7 +353,8 @@ static int read_handover(const xmlNode *node, struct cookie *c, struct error *er
 	c->handover_place = xml_attr(node, "place");
 	if (!is_token(c->token))
 		return damaged("<handover> has no token", err);
-	if (!read_number(port, UINT16_MAX, &n) || (n && (!c->handover_host || !is_token(c->handover_place))))
+	if (!read_number(port, UINT16_MAX, &n) ||
+		(n && (!c->handover_host || !is_line(c->handover_host) || !is_token(c->handover_place))))
 		return damaged("<handover> has no such port, or no host or place for it", err);
 	c->handover_port = (uint16_t)n;
 	c->has |= COOKIE_HANDOVER;

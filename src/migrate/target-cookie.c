@@ -58,7 +58,7 @@ int target_take_report(struct target_operation *t, const char *text, struct erro
 
 	if (!text || !*text)
 		return 0;
-	if (cookie_parse(text, strlen(text), NULL, NULL, COOKIE_ALL_MANDATORY, &c, err) < 0)
+	if (cookie_parse(text, strlen(text), vm->uuid, NULL, COOKIE_ALL_MANDATORY, &c, err) < 0)
 		return error_prefix(err, "migrate %s: what the source says", vm->name);
 	/* A libvirt says it here for the first time. */
 	if (c.has & COOKIE_PERSISTENT && t->options.flags & MIGRATE_PERSIST_DEST && !t->persistent_xml)

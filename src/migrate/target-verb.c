@@ -121,8 +121,9 @@ int migrate_finish(struct registry *r, const char *name, const struct migrate_op
 				 : target_finish_offline(r, name, done, userdata, err);
 	if (!t)
 		return finish_late(r, vm, name, cancelled, done, userdata, err);
-	if (phase_wait(&t->finish, "finish", done, userdata, err) < 0 ||
-		target_take_report(t, cookie, err) < 0)
+	/* In this order: whoever is told of a damaged one does not wait any more. */
+	if (target_take_report(t, cookie, err) < 0 ||
+		phase_wait(&t->finish, "finish", done, userdata, err) < 0)
 		return -1;
 	t->is_canceled = cancelled;
 	target_finished(t, cancelled);
