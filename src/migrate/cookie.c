@@ -95,7 +95,8 @@ static void put_statistics(struct xml_writer *w, const struct cookie_statistics 
 	xml_begin(w, "statistics");
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
 		xml_elementf(w, counters[i].name, "%llu", (unsigned long long)*counter_of(&copy, i));
-	xml_elementf(w, "delta", "%lld", (long long)t->delta_ms);
+	if (t->has_delta)
+		xml_elementf(w, "delta", "%lld", (long long)t->delta_ms);
 	if (t->has_downtime)
 		xml_elementf(w, "downtime", "%llu", (unsigned long long)t->downtime);
 	xml_end(w, "statistics");
@@ -305,6 +306,7 @@ static int read_statistics(const xmlNode *node, struct cookie *c, struct error *
 		!read_number(digits, INT64_MAX, &n))
 		return damaged("<downtime> or <delta> of <statistics> is not a number", err);
 	c->statistics.has_downtime = downtime;
+	c->statistics.has_delta = delta;
 	c->statistics.delta_ms = digits == delta ? (int64_t)n : -(int64_t)n;
 	c->has |= COOKIE_STATISTICS;
 	return 0;

@@ -47,7 +47,8 @@ struct cookie_disk {
 /* <statistics>, in libvirt's units: ms, bytes */
 struct cookie_statistics {
 	uint64_t started_ms, stopped_ms, sent_ms; /* wall clock */
-	int64_t delta_ms;			  /* of the clocks */
+	bool has_delta;
+	int64_t delta_ms; /* of the clocks */
 	uint64_t time_elapsed, downtime, setup_time;
 	bool has_downtime;
 	uint64_t memory_total, memory_processed, memory_remaining, memory_bps;

@@ -68,3 +68,44 @@ void migration_figures(json *answer, struct vm_job_info *info)
 		(unsigned)json_get_uint(answer, "cpu-throttle-percentage", info->migration.throttle);
 	read_downtime(answer, &info->migration);
 }
+
+/* Of any clock: what is larger is no time, and sums of what is not do not overflow. */
+#define MS_MAX ((int64_t)1 << 48)
+
+static bool is_time(uint64_t ms)
+{
+	return ms < (uint64_t)MS_MAX;
+}
+
+void statistics_figures(const struct cookie_statistics *t, struct vm_job_info *info)
+{
+	struct vm_job_migration *m = &info->migration;
+
+	if (is_time(t->time_elapsed) && t->time_elapsed > 0)
+		info->elapsed_ms = t->time_elapsed;
+	if (t->has_downtime && is_time(t->downtime)) {
+		m->has_downtime = true;
+		m->downtime_is_expected = false;
+		m->downtime_ms = t->downtime;
+	}
+	m->has_delta = t->has_delta && t->delta_ms > -MS_MAX && t->delta_ms < MS_MAX;
+	m->delta_ms = m->has_delta ? t->delta_ms : 0;
+	if (t->memory_total == 0)
+		return;
+	m->setup_ms = t->setup_time;
+	info->memory_total = t->memory_total;
+	info->memory_processed = t->memory_processed;
+	info->memory_remaining = t->memory_remaining;
+	info->memory_bps = t->memory_bps;
+	m->constant_pages = t->memory_constant;
+	m->normal_pages = t->memory_normal;
+	m->normal_bytes = t->memory_normal_bytes;
+	m->page_size = t->memory_page_size;
+	m->iteration = t->memory_iteration;
+	m->dirty_rate = t->memory_dirty_rate;
+	m->postcopy_requests = t->memory_postcopy_requests;
+	info->disk_total = t->disk_total;
+	info->disk_processed = t->disk_processed;
+	info->disk_remaining = t->disk_remaining;
+	info->disk_bps = t->disk_bps;
+}

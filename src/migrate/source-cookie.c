@@ -2,6 +2,7 @@
 /* What a source tells the destination, and what it learns from it (cookie.h). */
 #include "clock.h"
 #include "disk.h"
+#include "log.h"
 #include "source.h"
 
 static const char *or_null(const char *text)
@@ -167,9 +168,12 @@ static void add_statistics(struct source_operation *s, struct cookie_statistics 
 {
 	json *ram = json_get(s->progress, "ram");
 
-	t->stopped_ms = t->sent_ms = clock_wall() / USEC_PER_MSEC;
+	t->sent_ms = clock_wall() / USEC_PER_MSEC;
+	t->stopped_ms = s->stopped_ms;
 	t->time_elapsed = (clock_now() - s->op.started) / USEC_PER_MSEC;
 	t->started_ms = t->sent_ms - t->time_elapsed;
+	t->has_downtime = json_get(s->progress, "downtime") != NULL;
+	t->downtime = json_get_uint(s->progress, "downtime", 0);
 	t->setup_time = json_get_uint(s->progress, "setup-time", 0);
 	t->memory_total = json_get_uint(ram, "total", 0);
 	t->memory_processed = json_get_uint(ram, "transferred", 0);
@@ -181,6 +185,19 @@ static void add_statistics(struct source_operation *s, struct cookie_statistics 
 	t->memory_iteration = json_get_uint(ram, "dirty-sync-count", 0);
 	t->memory_postcopy_requests = json_get_uint(ram, "postcopy-requests", 0);
 	t->memory_page_size = json_get_uint(ram, "page-size", 0);
+}
+
+void source_take_outcome(struct source_operation *s, const char *text)
+{
+	struct error err = ERROR_INIT;
+	struct cookie c = {0};
+
+	if (cookie_parse(text, text ? strlen(text) : 0, s->op.vm->uuid, NULL, 0, &c, &err) < 0)
+		log_write(LOG_LEVEL_WARNING, s->op.vm->name, NULL, "what the destination says at the end: %s",
+			err.message);
+	if (c.has & COOKIE_STATISTICS)
+		s->outcome = c.statistics;
+	cookie_fini(&c);
 }
 
 char *source_make_report(struct source_operation *s)

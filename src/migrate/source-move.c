@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The step "move" of a VM that leaves (source.c): its memory on the way, until QEMU stands before the switch-over. */
+#include "clock.h"
 #include "figures.h"
 #include "log.h"
 #include "monitor.h"
@@ -71,14 +72,22 @@ static void reason_replied(struct qmp *q, json *ret, const struct error *err, vo
 	move_over(s, &failure);
 }
 
+static void note_stopped(struct source_operation *s)
+{
+	if (s->was_running && !s->stopped_ms)
+		s->stopped_ms = clock_wall() / USEC_PER_MSEC;
+}
+
 static void moving(struct operation *op, const char *status)
 {
 	struct source_operation *s = (struct source_operation *)op;
 
-	if (streq(status, "pre-switchover"))
+	if (streq(status, "pre-switchover")) {
+		note_stopped(s);
 		move_over(s, NULL);
-	else if (streq(status, "failed") || streq(status, "cancelled"))
+	} else if (streq(status, "failed") || streq(status, "cancelled")) {
 		qmp_command(op->vm->qmp, "query-migrate", NULL, -1, 0, reason_replied, s);
+	}
 }
 
 static void command_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
@@ -101,8 +110,10 @@ static void setup_replied(struct qmp *q, json *ret, const struct error *err, voi
 		command_replied(q, ret, err, s);
 		return;
 	}
-	if (s->was_running && !(s->options.flags & MIGRATE_LIVE))
+	if (s->was_running && !(s->options.flags & MIGRATE_LIVE)) {
+		note_stopped(s);
 		tell(s, "stop", NULL);
+	}
 	if (s->stream_fd >= 0) {
 		qmp_command(q, "getfd", json_pack("s:fdname", "migrate", NULL), s->stream_fd, 0,
 			command_replied, s);
@@ -243,6 +254,12 @@ void source_fill_info(const struct operation *op, struct vm_job_info *info)
 	const struct source_operation *s = (const struct source_operation *)op;
 
 	migration_figures(s->progress, info);
+	statistics_figures(&(struct cookie_statistics){.time_elapsed = s->outcome.time_elapsed,
+				   .has_downtime = s->outcome.has_downtime,
+				   .downtime = s->outcome.downtime,
+				   .has_delta = s->outcome.has_delta,
+				   .delta_ms = s->outcome.delta_ms},
+		info);
 	if (!s->copies)
 		return;
 	copies_get_progress(s->copies, &info->disk_processed, &info->disk_total);

@@ -167,6 +167,7 @@ int migrate_confirm(struct vm *vm, const struct migrate_options *o, const char *
 	}
 	if (phase_wait(&s->confirm, "confirm", done, userdata, err) < 0)
 		return -1;
+	source_take_outcome(s, cookie);
 	source_confirmed(s, cancelled);
 	return 0;
 }

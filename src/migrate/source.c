@@ -184,20 +184,31 @@ static bool has_passed(void *context)
 
 /* ---- switch-over ---- */
 
+static void answer_perform(struct source_operation *s)
+{
+	_cleanup_free_ char *cookie = source_make_report(s);
+
+	phase_answer(&s->perform, s->op.vm, &(struct migrate_reply){.cookie = cookie}, NULL);
+}
+
 static void figures_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
 {
 	struct source_operation *s = userdata;
 
-	if (err)
-		return;
-	json_object_put(s->progress);
-	s->progress = json_object_get(ret);
+	s->awaits_figures = false;
+	if (!err) {
+		json_object_put(s->progress);
+		s->progress = json_object_get(ret);
+	}
+	if (s->perform.done && !s->is_postcopy)
+		answer_perform(s);
 }
 
 static void sent(struct source_operation *s)
 {
-	/* QEMU knows now how long the guest stood still. Nobody waits for that: the other side may run. */
-	if (s->op.vm->qmp)
+	/* QEMU knows now how long the guest stood still, which the other side is told. Its guest does not wait for that. */
+	s->awaits_figures = s->op.vm->qmp;
+	if (s->awaits_figures)
 		qmp_command(s->op.vm->qmp, "query-migrate", NULL, -1, 0, figures_replied, s);
 	s->op.on_migration = NULL;
 	s->is_sent = true;
@@ -218,13 +229,6 @@ static void failed(struct source_operation *s, const char *why)
 static void switch_reason_replied(struct qmp *q, json *ret, const struct error *err, void *userdata)
 {
 	failed(userdata, json_get_string(ret, "error-desc"));
-}
-
-static void answer_perform(struct source_operation *s)
-{
-	_cleanup_free_ char *cookie = source_make_report(s);
-
-	phase_answer(&s->perform, s->op.vm, &(struct migrate_reply){.cookie = cookie}, NULL);
 }
 
 static void switching(struct operation *op, const char *status)
@@ -331,7 +335,7 @@ static enum step_result hear(struct job *job, void *context, struct error *err)
 	struct source_operation *s = context;
 	const struct verdict_address where = their_address(s);
 
-	if (s->is_sent && !s->is_postcopy)
+	if (s->is_sent && !s->is_postcopy && !s->awaits_figures)
 		answer_perform(s);
 	if (s->verdict != VERDICT_NONE)
 		return passed_write(s, err) < 0 ? STEP_FAILED : STEP_DONE;
@@ -571,6 +575,8 @@ static void finished(struct operation *op, const struct error *err)
 		say_understood(s);
 	phase_answer(&s->begin, NULL, NULL, err);
 	phase_answer(&s->perform, NULL, NULL, err);
+	if (s->awaits_figures && !err)
+		answer_perform(s);
 	/* A confirm that says "cancelled" is content with a VM that goes on here. */
 	phase_answer(&s->confirm, op->vm, NULL, s->was_canceled ? NULL : err);
 }

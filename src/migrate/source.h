@@ -30,6 +30,7 @@ struct source_operation {
 	/* How far it is. */
 	enum handover_source handover;
 	enum verdict verdict;
+	uint64_t stopped_ms;	  /* clock_wall(): since when the guest stands still for it; 0: not known */
 	uint64_t come_back_until; /* clock_now() */
 	struct verdict_question *question;
 	bool awaits_perform, awaits_confirm;
@@ -38,9 +39,11 @@ struct source_operation {
 	struct copies *copies; /* NULL: none is on its way */
 	json *block_nodes;     /* how large the disks to be copied are: query-named-block-nodes */
 	bool awaits_copies;
-	struct downtime downtime; /* unless the VM has one of its own */
-	json *progress;		  /* query-migrate, the last answer */
-	sd_event_source *timer;	  /* asks for it; later: waits for confirm */
+	struct downtime downtime;	  /* unless the VM has one of its own */
+	json *progress;			  /* query-migrate, the last answer */
+	bool awaits_figures;		  /* the last of them, of what has been sent */
+	struct cookie_statistics outcome; /* what the destination says of it all; or zeroes */
+	sd_event_source *timer;		  /* asks for it; later: waits for confirm */
 	struct phase_waiter begin, perform, confirm;
 };
 
@@ -82,3 +85,5 @@ char *source_make_report(struct source_operation *s);
 int passed_write(const struct source_operation *s, struct error *err);
 bool passed_read(struct source_operation *s); /* of s->token; fills the rest; false: not passed */
 int passed_remove(const struct source_operation *s, struct error *err);
+/* The destination's, which confirm brings; one that is damaged says nothing. */
+void source_take_outcome(struct source_operation *s, const char *text);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a destination learns from the source, and tells it (cookie.h). */
+#include "clock.h"
+#include "figures.h"
 #include "migrations.h"
 #include "target.h"
 
@@ -51,6 +53,53 @@ int target_take_cookie(struct registry *r, struct target_operation *t, const cha
 	return 0;
 }
 
+/* Of a clock: sums of such do not overflow. */
+static bool is_time(uint64_t ms)
+{
+	return ms > 0 && ms < (uint64_t)1 << 48;
+}
+
+/* As libvirt does: times go from the source's clock to this one's, and what both and the way between them differ by is told as well. */
+static void take_statistics(struct target_operation *t, const struct cookie_statistics *theirs)
+{
+	uint64_t now = clock_wall() / USEC_PER_MSEC;
+
+	t->has_statistics = true;
+	t->statistics = *theirs;
+	if (!is_time(theirs->sent_ms))
+		return;
+	t->statistics.has_delta = true;
+	t->statistics.delta_ms = (int64_t)now - (int64_t)theirs->sent_ms;
+	if (is_time(theirs->started_ms) && now > theirs->started_ms)
+		t->statistics.time_elapsed = now - theirs->started_ms;
+}
+
+/* Known when it runs here. Where the clocks cannot be compared at all, without the way. */
+static struct cookie_statistics outcome(const struct target_operation *t)
+{
+	struct cookie_statistics s = t->statistics;
+	int64_t still = (int64_t)t->ran_ms - (int64_t)s.stopped_ms;
+
+	if (!t->ran_ms || !is_time(s.stopped_ms))
+		return s;
+	if (still < 0 && s.has_delta)
+		still -= s.delta_ms;
+	if (still >= 0) {
+		s.has_downtime = true;
+		s.downtime = (uint64_t)still;
+	}
+	return s;
+}
+
+void target_fill_info(const struct operation *op, struct vm_job_info *info)
+{
+	const struct target_operation *t = (const struct target_operation *)op;
+	struct cookie_statistics s = outcome(t);
+
+	if (t->has_statistics)
+		statistics_figures(&s, info);
+}
+
 int target_take_report(struct target_operation *t, const char *text, struct error *err)
 {
 	struct vm *vm = t->start.op.vm;
@@ -63,6 +112,8 @@ int target_take_report(struct target_operation *t, const char *text, struct erro
 	/* A libvirt says it here for the first time. */
 	if (c.has & COOKIE_PERSISTENT && t->options.flags & MIGRATE_PERSIST_DEST && !t->persistent_xml)
 		t->persistent_xml = TAKE_PTR(c.persistent_xml);
+	if (c.has & COOKIE_STATISTICS)
+		take_statistics(t, &c.statistics);
 	cookie_fini(&c);
 	return 0;
 }
@@ -119,13 +170,16 @@ char *target_make_offline_answer(struct registry *r, const struct domain *d)
 	return text;
 }
 
-char *target_make_report(const struct vm *vm)
+char *target_make_report(const struct vm *vm, const struct target_operation *t)
 {
 	struct cookie c = {0};
 	char *text;
 
 	introduce(vm, &c);
-	c.has |= COOKIE_STATISTICS;
+	if (t && t->has_statistics) {
+		c.has |= COOKIE_STATISTICS;
+		c.statistics = outcome(t);
+	}
 	text = cookie_format(&c);
 	cookie_fini(&c);
 	return text;

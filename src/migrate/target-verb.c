@@ -104,7 +104,7 @@ static int finish_late(struct registry *r, struct vm *vm, const char *name, bool
 		return cancelled ? error_set(err, ERROR_MIGRATE_FINISH_OK,
 					   "migration of domain '%s' was canceled", name)
 				 : error_set(err, ERROR_NO_DOMAIN, "no domain with matching name '%s'", name);
-	report = target_make_report(vm);
+	report = target_make_report(vm, NULL);
 	phase_answer_later(r, done, userdata, vm, &(struct migrate_reply){.cookie = report});
 	return 0;
 }

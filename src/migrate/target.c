@@ -188,6 +188,8 @@ static enum step_result fill(struct job *job, void *context, struct error *err)
 {
 	struct target_operation *t = context;
 
+	if (t->start.op.vm->state == VM_RUNNING)
+		t->ran_ms = clock_wall() / USEC_PER_MSEC;
 	if (!t->is_postcopy || !t->start.op.vm->qmp)
 		return STEP_DONE;
 	t->awaits_memory = true;
@@ -324,7 +326,7 @@ static int decode(struct operation *op, json *params, struct error *err)
 static void ended(struct operation *op, const struct error *err)
 {
 	struct target_operation *t = (struct target_operation *)op;
-	_cleanup_free_ char *cookie = err ? NULL : target_make_report(op->vm);
+	_cleanup_free_ char *cookie = err ? NULL : target_make_report(op->vm, t);
 	struct error ignored = ERROR_INIT, cancelled = ERROR_INIT;
 
 	/* Its QEMU has ended: it will never run here. */
@@ -384,6 +386,7 @@ const struct operation_type target_operation_type = {
 	.encode = encode,
 	.decode = decode,
 	.finished = ended,
+	.fill_info = target_fill_info,
 	.release = release,
 };
 

@@ -29,8 +29,11 @@ struct target_operation {
 	bool is_in, is_postcopy; /* QEMU has all of the state, or all but memory */
 	bool is_connected;	 /* the source's QEMU has begun to send */
 	bool awaits_state, awaits_memory, awaits_finish;
-	bool is_canceled; /* finish said so */
-	bool is_finished; /* the client has said that the source is done */
+	bool is_canceled;    /* finish said so */
+	bool is_finished;    /* the client has said that the source is done */
+	uint64_t ran_ms;     /* clock_wall(): since when the guest runs here; 0: not known */
+	bool has_statistics; /* the source's have come */
+	struct cookie_statistics statistics;
 	struct phase_waiter prepare, finish;
 	sd_event_source *timer;
 };
@@ -79,7 +82,8 @@ enum step_result target_end_exports(struct job *job, void *context, struct error
 int target_take_cookie(struct registry *r, struct target_operation *t, const char *text, struct error *err);
 /* The same of finish, whose definition counts when it is newer. */
 int target_take_report(struct target_operation *t, const char *text, struct error *err);
-/* The answer of prepare, also of one for a VM that is off, and of finish. Caller frees. */
+/* The answer of prepare, also of one for a VM that is off, and of finish (`t`: its job, NULL: it has ended). Caller frees. */
 char *target_make_answer(struct target_operation *t);
 char *target_make_offline_answer(struct registry *r, const struct domain *d);
-char *target_make_report(const struct vm *vm);
+char *target_make_report(const struct vm *vm, const struct target_operation *t);
+void target_fill_info(const struct operation *op, struct vm_job_info *info);

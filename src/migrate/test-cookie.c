@@ -51,6 +51,7 @@ static void fill(struct cookie *c)
 	c->statistics = (struct cookie_statistics){.started_ms = 1,
 		.stopped_ms = 2,
 		.sent_ms = 3,
+		.has_delta = true,
 		.delta_ms = -4,
 		.has_downtime = true,
 		.downtime = 5,
@@ -130,7 +131,8 @@ static void test_libvirt(void)
 	ok(c.graphics_port == 0 && c.graphics_tls_port == 0, "ports to come");
 	ok(c.nbd_port == 0 && c.disks.n == 1 && c.disks.items[0].capacity == 16777216, "disks");
 	ok(strstr(c.cpu_xml, "qemu64") && c.capabilities.n == 2 && c.auto_capabilities.n == 1, "processor");
-	ok(c.statistics.delta_ms == -3 && !c.statistics.has_downtime && c.statistics.time_elapsed == 470,
+	ok(c.statistics.has_delta && c.statistics.delta_ms == -3 && !c.statistics.has_downtime &&
+			c.statistics.time_elapsed == 470,
 		"figures");
 	cookie_fini(&c);
 }

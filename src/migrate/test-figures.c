@@ -50,6 +50,35 @@ static void test_downtime(void)
 	ok(!raises(&d, "active", 99) && d.limit_ms == 300, "and no longer than without us");
 }
 
+static void test_statistics(void)
+{
+	struct cookie_statistics t = {.time_elapsed = 470,
+		.has_downtime = true,
+		.downtime = 24,
+		.has_delta = true,
+		.delta_ms = -3,
+		.memory_total = 1000,
+		.memory_processed = 900,
+		.memory_page_size = 4096,
+		.disk_total = 7};
+	struct vm_job_info info = {.elapsed_ms = 5};
+	const struct vm_job_migration *m = &info.migration;
+
+	statistics_figures(&(struct cookie_statistics){0}, &info);
+	ok(info.elapsed_ms == 5 && !m->has_downtime && !m->has_delta, "who says nothing changes nothing");
+	statistics_figures(&t, &info);
+	ok(info.elapsed_ms == 470 && m->has_downtime && m->downtime_ms == 24, "the other side's times");
+	ok(m->has_delta && m->delta_ms == -3, "its clock");
+	ok(info.memory_total == 1000 && info.memory_processed == 900 && m->page_size == 4096 &&
+			info.disk_total == 7,
+		"its sums");
+	info = (struct vm_job_info){.elapsed_ms = 5};
+	t.time_elapsed = t.downtime = UINT64_MAX;
+	t.delta_ms = INT64_MIN;
+	statistics_figures(&t, &info);
+	ok(info.elapsed_ms == 5 && !m->has_downtime && !m->has_delta, "what is no time");
+}
+
 int main(void)
 {
 	struct vm_job_info info = {.elapsed_ms = 900};
@@ -74,5 +103,6 @@ int main(void)
 	ok(!m->downtime_is_expected && m->downtime_ms == 12, "the downtime it was, once it is known");
 	ok(info.memory_total == 1000 && m->throttle == 30, "what is not said stays");
 	test_downtime();
+	test_statistics();
 	return done_testing();
 }
