@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "constants.h"
 #include "migration.h"
+#include "own.h"
 
 static int set(struct cli *cli, const struct rpc_domain *dom, int procedure, uint64_t value, unsigned flags,
 	struct error *err)
@@ -125,5 +126,26 @@ int cmd_migrate_postcopy(struct cli *cli, const struct arguments *args, struct e
 		return -1;
 	if (cli_call_domain_flags(cli, RPC_DOMAIN_MIGRATE_START_POST_COPY, &dom, 0, err) < 0)
 		return error_prefix(err, "switch %s to post-copy", dom.name);
+	return 0;
+}
+
+int cmd_migrate_resolve(struct cli *cli, const struct arguments *args, struct error *err)
+{
+	_cleanup_domain_ struct rpc_domain dom = {0};
+	struct rpc_domain_args a;
+	struct client_call call = {.program = RPC_PROGRAM_GODWIT,
+		.procedure = RPC_GODWIT_MIGRATE_RESOLVE,
+		CLIENT_ARGS(rpc_domain_args, &a)};
+
+	if (!arguments_has(args, "here"))
+		return error_set(err, ERROR_INVALID_ARGUMENT,
+			"say --here, when it is certain that the VM does not run on the other host; where it "
+			"does, 'destroy' ends it here");
+	if (cli_find_domain(cli, args, BY_ANY, &dom, err) < 0)
+		return -1;
+	a = (struct rpc_domain_args){dom};
+	if (cli_call(cli, &call, err) < 0)
+		return error_prefix(err, "let %s go on here", dom.name);
+	cli_print_extra(cli, "Domain '%s' goes on here\n", dom.name);
 	return 0;
 }

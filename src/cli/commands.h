@@ -63,6 +63,7 @@ int cmd_migrate_getmaxdowntime(struct cli *cli, const struct arguments *args, st
 int cmd_migrate_setspeed(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_migrate_getspeed(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_migrate_compcache(struct cli *cli, const struct arguments *args, struct error *err);
+int cmd_migrate_resolve(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_migrate_postcopy(struct cli *cli, const struct arguments *args, struct error *err);
 
 /* cmd-list.c */

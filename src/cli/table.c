@@ -38,6 +38,9 @@
 
 static const struct option_spec domain_only[] = {DOMAIN, END};
 
+static const struct option_spec resolve_options[] = {
+	DOMAIN, OWN_FLAG("here", "it does not run there: let it go on here"), END};
+
 static const struct option_spec lease_lost_options[] = {WORD("uuid", "UUID of the VM"), END};
 
 /* ---- start and stop ---- */
@@ -802,6 +805,12 @@ const struct command commands[] = {
 		"What is still missing of its memory comes while it runs there. The migration must have been "
 		"begun with --postcopy.",
 		domain_only, cmd_migrate_postcopy, 0},
+	{"migrate-resolve", GROUP_MOVE, "give up the destination of a VM that waits for its word",
+		"A VM whose migration broke off at the last moment stays paused here until the other host "
+		"has said whether it runs there. When that host is lost for good, and it is certain that "
+		"the VM does not run there, --here lets it go on here. The other host is asked once more; "
+		"what it says counts.",
+		resolve_options, cmd_migrate_resolve, 0},
 
 	{"list", GROUP_LOOK, "list VMs", "Without a filter those that run.", list_options, cmd_list, JSON},
 	{"dominfo", GROUP_LOOK, "show the main facts of a VM", NULL, domain_only, cmd_dominfo, JSON},

@@ -69,6 +69,11 @@ void migrate_client_gone(struct registry *r, const void *client);
 
 /* ---- while it is on its way ---- */
 int migrate_start_postcopy(struct vm *vm, vm_done_fn done, void *userdata, struct error *err);
+/*
+ * It waits to hear from the destination, which is lost: it goes on here, as if that had been the answer. Who says so must know that it does not run there.
+ * The destination is asked once more: ERROR_OPERATION_INVALID: it says that it runs there, or can be reached and has not decided; nobody is waited for.
+ */
+int migrate_resolve_here(struct vm *vm, vm_done_fn done, void *userdata, struct error *err);
 int migrate_pause_postcopy(struct vm *vm, struct error *err); /* domjobabort --postcopy */
 
 /* ---- limits that stay with the VM's QEMU; for a VM that is off: the ones it will be migrated with ---- */

@@ -317,7 +317,7 @@ static void take_word(struct source_operation *s, enum verdict verdict)
 	heard(s);
 }
 
-static void answered(enum verdict verdict, void *userdata)
+void source_heard(enum verdict verdict, void *userdata)
 {
 	struct source_operation *s = userdata;
 
@@ -342,7 +342,7 @@ static enum step_result hear(struct job *job, void *context, struct error *err)
 	s->awaits_confirm = true;
 	if (!s->their_port)
 		return s->client ? STEP_WAIT : STEP_DONE;
-	if (verdict_ask(s->op.vm->registry->loop, s->op.vm->name, &where, s->token, false, answered, s,
+	if (verdict_ask(s->op.vm->registry->loop, s->op.vm->name, &where, s->token, false, source_heard, s,
 		    &s->question, err) < 0)
 		return STEP_FAILED;
 	return STEP_WAIT;
@@ -573,10 +573,11 @@ static void finished(struct operation *op, const struct error *err)
 	/* One that never got so far as to ask. */
 	if (s->handover == HANDOVER_OWNER)
 		say_understood(s);
+	source_end_resolve(s, err);
 	phase_answer(&s->begin, NULL, NULL, err);
-	phase_answer(&s->perform, NULL, NULL, err);
 	if (s->awaits_figures && !err)
 		answer_perform(s);
+	phase_answer(&s->perform, NULL, NULL, err);
 	/* A confirm that says "cancelled" is content with a VM that goes on here. */
 	phase_answer(&s->confirm, op->vm, NULL, s->was_canceled ? NULL : err);
 }
@@ -615,6 +616,7 @@ const struct operation_type source_operation_type = {
 	.verb = "migrate",
 	.kind = VM_JOB_MIGRATION_OUT,
 	.lets_suspend = true,
+	.explain = source_explain,
 	.size = sizeof(struct source_operation),
 	.encode = encode,
 	.decode = decode,

@@ -45,6 +45,10 @@ struct source_operation {
 	struct cookie_statistics outcome; /* what the destination says of it all; or zeroes */
 	sd_event_source *timer;		  /* asks for it; later: waits for confirm */
 	struct phase_waiter begin, perform, confirm;
+	struct {
+		vm_done_fn done; /* NULL: nobody */
+		void *userdata;
+	} resolve;
 };
 
 extern const struct operation_type source_operation_type;
@@ -59,6 +63,15 @@ void source_client_gone(struct source_operation *s);
 
 /* For op->on_gone. */
 void source_qemu_gone(struct operation *op);
+
+/* The step "hear" is over: whoever has said it counts. */
+void source_heard(enum verdict verdict, void *s);
+
+/* ---- source-resolve.c ---- */
+/* The job ends: who has given up the destination hears how. */
+void source_end_resolve(struct source_operation *s, const struct error *err);
+/* Why it stands still, and what can be done; NULL: it does not wait for an answer in vain. Caller frees. */
+char *source_explain(const struct operation *op);
 
 /* ---- source-copy.c ---- */
 enum step_result source_copy(struct job *job, void *context, struct error *err);
@@ -78,6 +91,8 @@ void source_fill_info(const struct operation *op, struct vm_job_info *info);
 int source_make_offer(struct source_operation *s, char **ret_cookie, char **ret_xml, struct error *err);
 /* The destination's, which perform brings. */
 int source_take_cookie(struct source_operation *s, const char *text, struct error *err);
+/* The destination's, which confirm brings; one that is damaged says nothing. */
+void source_take_outcome(struct source_operation *s, const char *text);
 /* Cookie of perform's answer. Caller frees. */
 char *source_make_report(struct source_operation *s);
 
@@ -85,5 +100,3 @@ char *source_make_report(struct source_operation *s);
 int passed_write(const struct source_operation *s, struct error *err);
 bool passed_read(struct source_operation *s); /* of s->token; fills the rest; false: not passed */
 int passed_remove(const struct source_operation *s, struct error *err);
-/* The destination's, which confirm brings; one that is damaged says nothing. */
-void source_take_outcome(struct source_operation *s, const char *text);

@@ -39,6 +39,7 @@ enum mutant {
 	FAILS_WITH_ALL,	    /* QEMU calls failed what has arrived (its return path) */
 	FORGETS_UNSTARTED,  /* the record goes before the guest runs there */
 	FORGETS_TOO_EARLY,  /* the record goes before the source has understood */
+	RESOLVED_BLINDLY,   /* somebody gives the destination up who does not know that it is dead */
 	MUTANT_MAX_,
 };
 
@@ -193,6 +194,19 @@ static bool ask(struct world *w)
 	return true;
 }
 
+/* Somebody says that it does not run there, and never will, where no answer is to be had. */
+static bool resolve(struct world *w)
+{
+	bool is_silent = !w->network || !w->target_up, is_dead = w->target_qemu == TARGET_DEAD;
+
+	if (!w->source_up || w->is_over || w->source != HANDOVER_PASSED || !is_silent ||
+		(w->source_qemu != SENT && w->source_qemu != SOURCE_DEAD) ||
+		(!is_dead && mutant != RESOLVED_BLINDLY))
+		return false;
+	come_back(w);
+	return true;
+}
+
 /* The source, whatever it has heard, needs no answer any more. */
 static bool forget(struct world *w)
 {
@@ -304,11 +318,15 @@ static bool see_dead(struct world *w)
 typedef bool (*event_fn)(struct world *w);
 
 static const event_fn events[] = {pass, go_on_here, let_send, send_rest, stream_breaks, accept_it, run_there,
-	refuse, know_failure, ask, forget, source_daemon_dies, target_daemon_dies, source_daemon_comes,
-	target_daemon_comes, source_qemu_dies, target_qemu_dies, network_goes, network_comes};
+	refuse, know_failure, ask, resolve, forget, source_daemon_dies, target_daemon_dies,
+	source_daemon_comes, target_daemon_comes, source_qemu_dies, target_qemu_dies, network_goes,
+	network_comes};
 /* What happens by itself when nothing fails any more. */
 static const event_fn fair[] = {source_daemon_comes, target_daemon_comes, network_comes, send_rest,
 	stream_breaks, accept_it, run_there, see_dead, know_failure, ask, let_send, go_on_here, pass};
+/* The same where the destination never comes back, and somebody says so. */
+static const event_fn fair_alone[] = {
+	source_daemon_comes, send_rest, know_failure, resolve, let_send, go_on_here, pass};
 
 /* ---- exploration ---- */
 
@@ -341,21 +359,38 @@ static void note(const struct world *w)
 	table[i] = (uint32_t)++n_worlds;
 }
 
-static bool ends_well(struct world w)
+static struct world go_on(struct world w, const event_fn *moves, size_t n)
 {
 	bool moved = true;
 
 	for (int rounds = 0; moved && rounds < 100; rounds++) {
 		moved = false;
-		for (size_t i = 0; i < ARRAY_SIZE(fair) && !moved; i++) {
+		for (size_t i = 0; i < n && !moved; i++) {
 			struct world next = w;
 
-			moved = fair[i](&next) && memcmp(&next, &w, sizeof(w)) != 0;
+			moved = moves[i](&next) && memcmp(&next, &w, sizeof(w)) != 0;
 			if (moved)
 				w = next;
 		}
 	}
+	return w;
+}
+
+static bool ends_well(struct world w)
+{
+	w = go_on(w, fair, ARRAY_SIZE(fair));
 	return w.source_runs + w.target_runs == 1 || (w.may_be_none && w.source_runs + w.target_runs == 0);
+}
+
+/* Unless the source had ended because it ran there, or is dead itself. */
+static bool survives_loss(struct world w)
+{
+	if (w.is_over || w.source == HANDOVER_ENDED)
+		return true;
+	w.target_up = w.network = w.target_runs = 0;
+	w.target_qemu = TARGET_DEAD;
+	w = go_on(w, fair_alone, ARRAY_SIZE(fair_alone));
+	return w.source_runs || w.source_qemu == SOURCE_DEAD;
 }
 
 /* NULL: nothing is wrong. */
@@ -375,6 +410,8 @@ static const char *explore(enum mutant m)
 			return "what had run there was thrown away";
 		if (!ends_well(worlds[at]))
 			return "none runs in the end";
+		if (!survives_loss(worlds[at]))
+			return "none runs when the destination is lost";
 		for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
 			struct world next = worlds[at];
 
@@ -395,6 +432,7 @@ int main(void)
 		[FAILS_WITH_ALL] = "a QEMU that calls failed what has arrived",
 		[FORGETS_UNSTARTED] = "a record that goes before it runs",
 		[FORGETS_TOO_EARLY] = "a record that goes too early",
+		[RESOLVED_BLINDLY] = "a destination that is given up while it lives",
 	};
 	const char *wrong;
 

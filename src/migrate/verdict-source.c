@@ -25,6 +25,8 @@
 #define PAUSE_MIN_USEC (100 * USEC_PER_MSEC)
 #define PAUSE_MAX_USEC (5 * USEC_PER_SEC)
 #define CONNECT_USEC   (10 * USEC_PER_SEC)
+/* More than the kernel needs to find a host gone (keep_alive). */
+#define PATIENCE_USEC (15 * USEC_PER_SEC)
 
 struct verdict_question {
 	sd_event *loop;
@@ -32,6 +34,7 @@ struct verdict_question {
 	const char *word;
 	uint16_t port;
 	verdict_answered_fn answered; /* NULL: nobody cares, and there is no second attempt */
+	verdict_tried_fn tried;	      /* NULL: nobody waits for this attempt */
 	void *userdata;
 	struct process *resolver;
 	VEC(struct sockaddr_storage) addresses;
@@ -77,6 +80,7 @@ const char *verdict_question_trouble(const struct verdict_question *q)
 
 static void fail(struct verdict_question *q, const struct error *why);
 static int begin(struct verdict_question *q, struct error *err);
+static int try_again(sd_event_source *source, uint64_t usec, void *userdata);
 
 static int try_again(sd_event_source *source, uint64_t usec, void *userdata)
 {
@@ -87,6 +91,42 @@ static int try_again(sd_event_source *source, uint64_t usec, void *userdata)
 	if (begin(q, &err) < 0)
 		fail(q, &err);
 	return 0;
+}
+
+/* `q` may be gone. */
+static void in_vain(struct verdict_question *q, bool is_reached)
+{
+	verdict_tried_fn tried = TAKE_PTR(q->tried);
+
+	if (tried)
+		tried(is_reached, q->userdata);
+}
+
+static int not_decided(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct verdict_question *q = userdata;
+
+	q->timer = sd_event_source_disable_unref(q->timer);
+	in_vain(q, true);
+	return 0;
+}
+
+static void be_patient(struct verdict_question *q)
+{
+	sd_event_add_time_relative(q->loop, &q->timer, CLOCK_MONOTONIC, PATIENCE_USEC, 0, not_decided, q);
+}
+
+void verdict_try_now(struct verdict_question *q, verdict_tried_fn tried)
+{
+	bool waits = !q->resolver && !q->io;
+
+	q->tried = tried;
+	if (q->is_asked) {
+		be_patient(q);
+	} else if (waits) {
+		q->timer = sd_event_source_disable_unref(q->timer);
+		sd_event_add_time_relative(q->loop, &q->timer, CLOCK_MONOTONIC, 0, 0, try_again, q);
+	}
 }
 
 /* This attempt is over; `q` may be gone. */
@@ -106,6 +146,7 @@ static void fail(struct verdict_question *q, const struct error *why)
 			q->trouble.message);
 	sd_event_add_time_relative(q->loop, &q->timer, CLOCK_MONOTONIC, q->pause, 0, try_again, q);
 	q->pause = q->pause * 2 > PAUSE_MAX_USEC ? PAUSE_MAX_USEC : q->pause * 2;
+	in_vain(q, false);
 }
 
 static void fail_errno(struct verdict_question *q, const char *what)
@@ -186,6 +227,8 @@ static void send_question(struct verdict_question *q)
 	}
 	q->timer = sd_event_source_disable_unref(q->timer);
 	q->is_asked = true;
+	if (q->tried)
+		be_patient(q);
 	if (streq(q->word, "understood"))
 		verdict_question_free(q);
 	else

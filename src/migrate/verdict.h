@@ -70,6 +70,13 @@ typedef void (*verdict_answered_fn)(enum verdict verdict, void *userdata);
 int verdict_ask(sd_event *loop, const char *vm_name, const struct verdict_address *where, const char *token,
 	bool failed, verdict_answered_fn answered, void *userdata, struct verdict_question **ret,
 	struct error *err);
+/* `is_reached`: somebody took the question, and has not answered it for 15 s, though the connection stands. */
+typedef void (*verdict_tried_fn)(bool is_reached, void *userdata);
+/*
+ * Ask at once, or go on with what is just being asked. `tried`, with the userdata of verdict_ask, is called once, when that was in vain; then the question is
+ * asked on and on as before. An answer goes to `answered` alone.
+ */
+void verdict_try_now(struct verdict_question *q, verdict_tried_fn tried);
 /* Why there is no answer yet; "" before the first failure. Borrowed. */
 const char *verdict_question_trouble(const struct verdict_question *q);
 /* Forget it; accepts NULL. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What may be set for a VM that moves, and its switch to post-copy. */
+/* What may be set for a VM that moves, its switch to post-copy, and who gives up its destination. */
 #include "call.h"
 #include "constants.h"
 #include "dispatch.h"
@@ -17,6 +17,16 @@ void handle_domain_migrate_start_post_copy(struct call *call)
 	vm = call_find_active_vm(call, &args->dom);
 	if (vm)
 		call_check(call, migrate_start_postcopy(vm, call_vm_done, call, &err), &err);
+}
+
+void handle_migrate_resolve(struct call *call)
+{
+	const rpc_domain_args *args = call->args;
+	struct error err = ERROR_INIT;
+	struct vm *vm = call_find_vm(call, &args->dom);
+
+	if (vm)
+		call_check(call, migrate_resolve_here(vm, call_vm_done, call, &err), &err);
 }
 
 static void set(struct call *call, enum migrate_limit limit)

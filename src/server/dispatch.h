@@ -111,6 +111,7 @@ void handle_domain_save_params(struct call *call);
 void handle_domain_restore_params(struct call *call);
 void handle_godwit_restore(struct call *call);
 void handle_restore_info(struct call *call);
+void handle_migrate_resolve(struct call *call);
 void handle_restore_hurry(struct call *call);
 void handle_domain_abort_job_flags(struct call *call);
 

@@ -150,6 +150,12 @@ int migrate_start_postcopy(struct vm *vm, vm_done_fn done, void *userdata, struc
 	return later(&(struct pending){.vm = vm, .vm_done = done, .userdata = userdata});
 }
 
+int migrate_resolve_here(struct vm *vm, vm_done_fn done, void *userdata, struct error *err)
+{
+	snprintf(fake.last, sizeof(fake.last), "resolve-here %s", vm_get_name(vm));
+	return later(&(struct pending){.vm = vm, .vm_done = done, .userdata = userdata});
+}
+
 int migrate_pause_postcopy(struct vm *vm, struct error *err)
 {
 	return error_set(err, ERROR_OPERATION_INVALID, "%s is not in post-copy", vm_get_name(vm));

@@ -259,6 +259,7 @@ static const struct procedure godwit_procedures[] = {
 	PROCEDURE(RPC_GODWIT_RESTORE_HURRY, WRITE, ARGS(rpc_domain_args), NO_RET, handle_restore_hurry),
 	PROCEDURE(RPC_GODWIT_SNAPSHOT_LIST, READ, ARGS(rpc_domain_args), RET(rpc_snapshot_items_ret), handle_godwit_snapshot_list),
 	PROCEDURE(RPC_GODWIT_SNAPSHOT_CREATE, WRITE, ARGS(rpc_godwit_snapshot_args), RET(rpc_snapshot_ret), handle_godwit_snapshot_create),
+	PROCEDURE(RPC_GODWIT_MIGRATE_RESOLVE, WRITE, ARGS(rpc_domain_args), NO_RET, handle_migrate_resolve),
 };
 /* clang-format on */
 

@@ -21,7 +21,9 @@ struct operation_type {
 	/* The last word, before `done`: settle the VM's state. NULL: vm_settle() alone. */
 	void (*finished)(struct operation *op, const struct error *err);
 	void (*fill_info)(const struct operation *op, struct vm_job_info *info); /* may be NULL */
-	void (*release)(struct operation *op);					 /* may be NULL */
+	char *(*explain)(const struct operation
+			*op); /* more to say to whoever is refused because of it; may be NULL */
+	void (*release)(struct operation *op); /* may be NULL */
 };
 
 struct operation {

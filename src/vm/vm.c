@@ -135,12 +135,20 @@ void vm_set_state(struct vm *vm, enum vm_state state, int domain_state, int reas
 	vm->status = (struct vm_status){domain_state, reason};
 }
 
+static int refuse_for_job(const struct vm *vm, enum vm_verb verb, struct error *err)
+{
+	const struct operation_type *type = vm->operation->type;
+	_cleanup_free_ char *more = type->explain ? type->explain(vm->operation) : NULL;
+
+	return error_set(err, ERROR_BUSY, "cannot %s %s: job '%s' is in progress%s%s", verbs[verb].name,
+		vm->name, type->job.name, more ? ": " : "", more ? more : "");
+}
+
 int vm_check_verb(const struct vm *vm, enum vm_verb verb, struct error *err)
 {
 	if (!verbs[verb].beside_job && vm->operation &&
 		!(verb == VERB_SUSPEND && vm->operation->type->lets_suspend))
-		return error_set(err, ERROR_BUSY, "cannot %s %s: job '%s' is in progress", verbs[verb].name,
-			vm->name, vm->operation->type->job.name);
+		return refuse_for_job(vm, verb, err);
 	/* Whatever it is, it would meet a guest that is about to run, or to lose its right to. */
 	if (!verbs[verb].beside_job && vm->lease_work)
 		return error_set(err, ERROR_BUSY, "cannot %s %s: its leases are just being %s",
