@@ -110,6 +110,9 @@ static void take_stats(struct watch *watch)
 		}
 		if (remaining > total)
 			remaining = total;
+		progress_set_dirtying(&watch->progress, find_param(&watch->stats_ret, "memory_bps"),
+			find_param(&watch->stats_ret, "memory_dirty_rate") *
+				find_param(&watch->stats_ret, "memory_page_size"));
 		progress_update(&watch->progress, clock_now(), total - remaining, total);
 		draw(watch);
 	}

@@ -41,15 +41,39 @@ static uint64_t promise_left(const struct progress *p, uint64_t now_us)
 	return passed < p->promised_us ? p->promised_us - passed : 0;
 }
 
+void progress_set_dirtying(struct progress *p, uint64_t sent_bps, uint64_t dirtied_bps)
+{
+	p->sent_bps = sent_bps;
+	p->dirtied_bps = dirtied_bps;
+}
+
+bool progress_is_hopeless(const struct progress *p)
+{
+	return p->sent_bps > 0 && p->dirtied_bps >= p->sent_bps && p->permyriad < 10000;
+}
+
+/* Without dirtying, what the rate of all that has been done says. */
+static double seconds_left(const struct progress *p)
+{
+	if (p->sent_bps > 0 && p->dirtied_bps > 0)
+		return (double)p->left / (double)(p->sent_bps - p->dirtied_bps);
+	return (double)(p->total - p->done) / p->rate;
+}
+
 static void update_eta(struct progress *p, uint64_t now_us)
 {
 	uint64_t fresh, left;
 	double seconds;
 
 	p->eta_known = p->eta_known && p->total > 0;
+	if (progress_is_hopeless(p)) {
+		/* what was promised before was of another guest, as it were */
+		p->promised = p->eta_known = false;
+		return;
+	}
 	if (p->total == 0 || now_us - p->started_us < PROMISE_AFTER_US || p->rate < 1)
 		return;
-	seconds = (double)(p->total - p->done) / p->rate;
+	seconds = seconds_left(p);
 	if (seconds > 1e6) {
 		p->eta_known = false;
 		return;
@@ -70,6 +94,7 @@ void progress_update(struct progress *p, uint64_t now_us, uint64_t done, uint64_
 {
 	if (total < done)
 		total = total ? done : 0;
+	p->left = total - (done < total ? done : total);
 	/* a second pass over dirtied memory is not a step back */
 	if (done > p->done)
 		p->done = done;
@@ -151,6 +176,8 @@ static void add_figures(struct buf *out, const struct progress *p, uint64_t now_
 			buf_addf(out, "%.1f s", (double)(now_us - p->started_us) / USEC_PER_SEC);
 		else
 			add_time(out, now_us - p->started_us);
+	} else if (progress_is_hopeless(p)) {
+		buf_adds(out, "  does not converge");
 	} else if (p->eta_known) {
 		buf_adds(out, "  ");
 		add_time(out, p->eta_us);

@@ -24,11 +24,20 @@ struct progress {
 	uint64_t promised_us; /* the last time remaining ever shown, minus what has passed since */
 	uint64_t promised_at_us;
 	bool eta_known, promised;
+	uint64_t left;			/* bytes, as said last: it rises when a guest dirties its memory */
+	uint64_t sent_bps, dirtied_bps; /* bytes a second; 0: not known */
 };
 
 void progress_init(struct progress *p, uint64_t now_us);
 /* `total` may grow while a guest dirties its memory; 0: not known. */
 void progress_update(struct progress *p, uint64_t now_us, uint64_t done, uint64_t total);
+/*
+ * What comes again while it is being sent: the time that is left is counted by what is gained, and where nothing is gained there is none. Before
+ * progress_update. 0: not known.
+ */
+void progress_set_dirtying(struct progress *p, uint64_t sent_bps, uint64_t dirtied_bps);
+/* It would never end by itself: the guest dirties as much as is sent. */
+bool progress_is_hopeless(const struct progress *p);
 void progress_finish(struct progress *p, uint64_t now_us);
 
 unsigned progress_permyriad(const struct progress *p);

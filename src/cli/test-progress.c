@@ -115,10 +115,39 @@ static void test_line(void)
 	free(line);
 }
 
+/* A guest that dirties its memory: what counts is what is gained. */
+static void test_dirtying(void)
+{
+	struct progress p;
+	uint64_t now = USEC_PER_SEC;
+	char *line;
+
+	progress_init(&p, now);
+	progress_set_dirtying(&p, 100 * MIB, 80 * MIB);
+	for (int i = 1; i <= 20; i++)
+		progress_update(&p, now + (uint64_t)i * TICK, (uint64_t)i * 10 * MIB, 600 * MIB);
+	ok(!progress_is_hopeless(&p), "it gains");
+	is_int((int64_t)(progress_eta_us(&p) / USEC_PER_SEC), 20, "20 MiB/s of 400 MiB, not 100");
+	progress_set_dirtying(&p, 100 * MIB, 100 * MIB);
+	progress_update(&p, now + 21 * TICK, 210 * MIB, 600 * MIB);
+	ok(progress_is_hopeless(&p) && progress_eta_us(&p) == PROGRESS_ETA_UNKNOWN,
+		"no promise without a gain");
+	line = progress_format(&p, "Migration", 100, now + 21 * TICK);
+	ok(strstr(line, "100 MiB/s  does not converge"), "which is said");
+	free(line);
+	progress_set_dirtying(&p, 100 * MIB, 0);
+	progress_update(&p, now + 22 * TICK, 220 * MIB, 600 * MIB);
+	ok(progress_eta_us(&p) / USEC_PER_SEC == 3, "slowed down it is a guest like any other");
+	progress_set_dirtying(&p, 100 * MIB, 200 * MIB);
+	progress_finish(&p, now + 23 * TICK);
+	ok(!progress_is_hopeless(&p), "it has, when it is over");
+}
+
 int main(void)
 {
 	test_promises();
 	test_figures();
 	test_line();
+	test_dirtying();
 	return done_testing();
 }
