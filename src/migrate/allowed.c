@@ -9,8 +9,8 @@
 #include "disk.h"
 #include "vm-internal.h"
 
-/* File systems that several hosts see (linux/magic.h, and what their drivers call themselves in statfs(2)). */
-static bool is_shared(const char *path)
+/* By linux/magic.h, and what their drivers call themselves in statfs(2). */
+bool is_shared_storage(const char *path)
 {
 	static const uint32_t shared[] = {
 		0x00006969, /* NFS */
@@ -41,7 +41,7 @@ static int check_storage(const struct migrate_options *o, const struct disk *dis
 
 	if (o->flags & (MIGRATE_UNSAFE | MIGRATE_OFFLINE) || !disk->source || disk->readonly ||
 		copy_includes(o, disk) || stat(disk->source, &st) < 0 || !S_ISREG(st.st_mode) ||
-		is_shared(disk->source))
+		is_shared_storage(disk->source))
 		return 0;
 	return error_set(err, ERROR_MIGRATE_UNSAFE,
 		"Migration without shared storage is unsafe: '%s' of disk '%s' is on a file system of this "

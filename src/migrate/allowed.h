@@ -8,3 +8,5 @@
 int migrate_check_possible(const struct migrate_options *o, struct error *err);
 /* ERROR_OPERATION_INVALID, or ERROR_MIGRATE_UNSAFE where MIGRATE_UNSAFE says that the caller knows. */
 int migrate_check_allowed(const struct vm *vm, const struct migrate_options *o, struct error *err);
+/* Is the file on a file system that several hosts see? May block. */
+bool is_shared_storage(const char *path);

@@ -114,7 +114,7 @@ static int tell_broken(sd_event_source *source, void *userdata)
 
 void peer_call(struct peer *p, const struct peer_call *call)
 {
-	struct rpc_header header = {.prog = RPC_PROGRAM_REMOTE,
+	struct rpc_header header = {.prog = call->program ? call->program : RPC_PROGRAM_REMOTE,
 		.vers = RPC_PROGRAM_VERSION,
 		.proc = call->procedure,
 		.type = RPC_CALL,
@@ -312,7 +312,8 @@ static void on_frame(struct connection *c, const struct rpc_header *header, cons
 			send_keepalive(p, RPC_KEEPALIVE_PONG);
 		return;
 	}
-	if (header->prog != RPC_PROGRAM_REMOTE)
+	if (header->prog != RPC_PROGRAM_REMOTE &&
+		!(header->prog == RPC_PROGRAM_GODWIT && header->type == RPC_REPLY))
 		return;
 	peer_enter(p);
 	if (header->type == RPC_REPLY)

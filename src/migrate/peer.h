@@ -28,7 +28,8 @@ struct peer_ops {
 typedef void (*peer_reply_fn)(struct peer *p, const void *ret, const struct error *err, void *userdata);
 
 struct peer_call {
-	int procedure;	  /* of RPC_PROGRAM_REMOTE */
+	uint32_t program; /* 0: RPC_PROGRAM_REMOTE */
+	int procedure;
 	xdrproc_t encode; /* NULL: no arguments */
 	const void *args; /* borrowed during peer_call */
 	xdrproc_t decode; /* NULL: no results */

@@ -184,6 +184,10 @@ void handle_domain_migrate_perform3(struct call *call);
 void handle_domain_migrate_finish3(struct call *call);
 void handle_domain_migrate_confirm3(struct call *call);
 
+/* ---- dispatch-migrate-check.c ---- */
+void handle_godwit_migrate_check(struct call *call);
+void handle_godwit_migrate_compare(struct call *call);
+
 /* ---- dispatch-migrate-limit.c ---- */
 void handle_domain_migrate_start_post_copy(struct call *call);
 void handle_domain_migrate_set_max_downtime(struct call *call);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "check.h"
 #include "registry.h"
 
 /* Test programs have one registry at a time, so this may stand here. */
@@ -173,4 +174,46 @@ int migrate_get_limit(
 {
 	return later(
 		&(struct pending){.vm = vm, .got = done, .value = fake.limits[limit], .userdata = userdata});
+}
+
+/* ---- the check before ---- */
+
+struct pending_check {
+	migrate_check_fn done;
+	void *userdata;
+	sd_event_source *source;
+};
+
+static int answer_check(sd_event_source *s, void *userdata)
+{
+	struct pending_check *p = userdata;
+
+	p->done("[]", NULL, p->userdata);
+	sd_event_source_disable_unref(p->source);
+	free(p);
+	return 0;
+}
+
+static int start_check(migrate_check_fn done, void *userdata)
+{
+	struct pending_check *p = NEW(struct pending_check);
+
+	*p = (struct pending_check){.done = done, .userdata = userdata};
+	if (sd_event_add_defer(fake.loop, &p->source, answer_check, p) < 0)
+		abort();
+	return 0;
+}
+
+int migrate_check(struct vm *vm, const char *uri, const struct migrate_options *o, migrate_check_fn done,
+	void *userdata, struct error *err)
+{
+	snprintf(fake.last, sizeof(fake.last), "check %s %s flags=%x", vm_get_name(vm), uri, o->flags);
+	return start_check(done, userdata);
+}
+
+int migrate_compare(
+	struct registry *r, const char *description, migrate_check_fn done, void *userdata, struct error *err)
+{
+	snprintf(fake.last, sizeof(fake.last), "compare %s", description);
+	return start_check(done, userdata);
 }

@@ -260,6 +260,8 @@ static const struct procedure godwit_procedures[] = {
 	PROCEDURE(RPC_GODWIT_SNAPSHOT_LIST, READ, ARGS(rpc_domain_args), RET(rpc_snapshot_items_ret), handle_godwit_snapshot_list),
 	PROCEDURE(RPC_GODWIT_SNAPSHOT_CREATE, WRITE, ARGS(rpc_godwit_snapshot_args), RET(rpc_snapshot_ret), handle_godwit_snapshot_create),
 	PROCEDURE(RPC_GODWIT_MIGRATE_RESOLVE, WRITE, ARGS(rpc_domain_args), NO_RET, handle_migrate_resolve),
+	PROCEDURE(RPC_GODWIT_MIGRATE_CHECK, WRITE, ARGS(rpc_migrate_check_args), RET(rpc_string_ret), handle_godwit_migrate_check),
+	PROCEDURE(RPC_GODWIT_MIGRATE_COMPARE, WRITE, ARGS(rpc_json_args), RET(rpc_string_ret), handle_godwit_migrate_compare),
 };
 /* clang-format on */
 

@@ -9,6 +9,7 @@
 #include "fake-vm.h"
 #include "job-params.h"
 #include "migration.h"
+#include "own.h"
 #include "registry.h"
 #include "strv.h"
 #include "tap.h"
@@ -427,10 +428,33 @@ static void test_job(void)
 	is_int((int64_t)number_of(params, n, "downtime"), -1, "says nothing that is not known");
 }
 
+static void test_check(void)
+{
+	rpc_param params[] = {text("destination_name", "other")};
+	rpc_migrate_check_args check = {guest(), (char *)"godwit+tcp://b/system", {1, params}, MIGRATE_LIVE};
+	rpc_json_args compare = {(char *)"{}"};
+	rpc_string_ret ret = {0};
+
+	c.program = RPC_PROGRAM_GODWIT;
+	is_int(ASK(&c, RPC_GODWIT_MIGRATE_CHECK, rpc_migrate_check_args, &check, rpc_string_ret, &ret), 0,
+		"check");
+	is_str(fake_migrate_last(), "check guest godwit+tcp://b/system flags=1", "of this VM, there");
+	is_str(ret.value, "[]", "rows");
+	payload_free((xdrproc_t)xdr_rpc_string_ret, &ret);
+	check.flags = 1u << 31;
+	is_int(ASK_ONLY(&c, RPC_GODWIT_MIGRATE_CHECK, rpc_migrate_check_args, &check),
+		RPC_CODE_ARGUMENT_UNSUPPORTED, "bits that mean nothing");
+	memset(&ret, 0, sizeof(ret));
+	is_int(ASK(&c, RPC_GODWIT_MIGRATE_COMPARE, rpc_json_args, &compare, rpc_string_ret, &ret), 0,
+		"compare");
+	is_str(fake_migrate_last(), "compare {}", "with this description");
+	payload_free((xdrproc_t)xdr_rpc_string_ret, &ret);
+}
+
 int main(void)
 {
 	static void (*const tests[])(void) = {test_begin_and_prepare, test_perform, test_end, test_old_calls,
-		test_tunnel, test_limits, test_gone, test_job};
+		test_tunnel, test_limits, test_gone, test_job, test_check};
 
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
