@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "connect.h"
 #include "job-watch.h"
+#include "migrate-check.h"
 #include "migrate-drive.h"
 #include "strv.h"
 
@@ -159,12 +160,19 @@ static int check_timeouts(const struct arguments *args, struct drive *d, struct 
 	return 0;
 }
 
+static char *make_socket_uri(const struct address *a)
+{
+	bool is_session = a->uri && endswith(a->uri, "/session");
+
+	return xasprintf("qemu+unix:///%s?socket=%s", is_session ? "session" : "system", a->socket);
+}
+
 /*
  * Who reaches the other daemon? This program over a UNIX socket; else, and with --p2p, the source's daemon. A host's name alone is its daemon
- * over ssh. *ret_peer is owned by the caller.
+ * over ssh. *ret_peer is owned by the caller, and so is *ret_uri, by which the source's daemon reaches the other in either case, for the check.
  */
 static int choose_way(struct cli *cli, const struct arguments *args, const char *where,
-	struct client **ret_target, char **ret_peer, struct error *err)
+	struct client **ret_target, char **ret_peer, char **ret_uri, struct error *err)
 {
 	struct address_request request = {
 		.uri = where, .runtime_dir = getenv("XDG_RUNTIME_DIR"), .uid = geteuid()};
@@ -180,6 +188,7 @@ static int choose_way(struct cli *cli, const struct arguments *args, const char 
 			"%s: --direct reaches daemons at UNIX sockets only (without it this host's daemon "
 			"connects)",
 			where);
+	*ret_uri = *ret_peer ? xstrdup(*ret_peer) : make_socket_uri(&address);
 	if (*ret_peer)
 		return 0;
 	if (connect_to_daemon(&address, &fd, err) < 0)
@@ -198,10 +207,55 @@ static void tell(struct cli *cli, const struct drive *d, const char *where)
 		cli_print_extra(cli, "Domain '%s' runs at %s\n", d->dom->name, where);
 }
 
+/* 0: go on. What the check knows to be the very same files need not be said to be so by --unsafe. */
+static int check_before(struct cli *cli, struct drive *d, const char *uri, struct error *err)
+{
+	struct migrate_table t;
+	struct error failure = ERROR_INIT;
+	size_t n_stop;
+
+	if (migrate_table_get(cli, d, uri, &t, &failure) < 0) {
+		/* a source that does not know the check, or one that cannot connect where this program can */
+		if (!d->target && failure.code != ERROR_UNSUPPORTED)
+			return error_copy(err, &failure);
+		error_prefix(&failure, "not checked before");
+		if (failure.code != ERROR_UNSUPPORTED)
+			cli_print_error(cli, &failure);
+		return 0;
+	}
+	n_stop = t.n_failures - (d->flags & MIGRATE_UNSAFE ? t.n_storage_failures : 0);
+	if (t.n_failures + t.n_warnings > 0)
+		migrate_table_print(cli, &t, false);
+	if (t.same_storage)
+		d->flags |= MIGRATE_UNSAFE;
+	migrate_table_fini(&t);
+	return n_stop == 0 ? 0
+			   : error_set(err, ERROR_OPERATION_FAILED,
+				     "%zu of what was checked would make it fail; nothing has been touched",
+				     n_stop);
+}
+
+/* --check: the table is all that is wanted. */
+static int check_only(struct cli *cli, const struct drive *d, const char *uri, struct error *err)
+{
+	struct migrate_table t;
+	size_t n;
+
+	if (migrate_table_get(cli, d, uri, &t, err) < 0)
+		return -1;
+	migrate_table_print(cli, &t, true);
+	n = t.n_failures;
+	migrate_table_fini(&t);
+	return n == 0 ? 0
+		      : error_set(
+				err, ERROR_OPERATION_FAILED, "%zu of what was checked would make it fail", n);
+}
+
 int cmd_migrate(struct cli *cli, const struct arguments *args, struct error *err)
 {
 	const char *where = arguments_string(args, "desturi");
-	_cleanup_free_ char *peer = NULL, *xml = NULL, *persistent_xml = NULL;
+	_cleanup_free_ char *peer = NULL, *uri = NULL, *xml = NULL, *persistent_xml = NULL;
+	bool only_check = arguments_has(args, "check");
 	_cleanup_(strv_fini) struct strv words = {0};
 	_cleanup_domain_ struct rpc_domain dom = {0};
 	struct drive d = {.dom = &dom};
@@ -209,6 +263,8 @@ int cmd_migrate(struct cli *cli, const struct arguments *args, struct error *err
 
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		d.flags |= arguments_flag(args, flags[i].option, flags[i].flag);
+	if (cli->json && !only_check)
+		return error_set(err, ERROR_INVALID_ARGUMENT, "--json needs --check");
 	if (arguments_exclusive(args, "p2p", "direct", err) < 0 || check_timeouts(args, &d, err) < 0 ||
 		add_parameters(&d.params, args, &words, err) < 0 ||
 		add_document(&d.params, args, "xml", "destination_xml", &xml, err) < 0 ||
@@ -216,15 +272,18 @@ int cmd_migrate(struct cli *cli, const struct arguments *args, struct error *err
 		cli_find_domain(cli, args, BY_ANY, &dom, err) < 0)
 		return -1;
 	d.show = job_watch_wanted(cli, arguments_has(args, "verbose"));
-	r = choose_way(cli, args, where, &d.target, &peer, err);
+	r = choose_way(cli, args, where, &d.target, &peer, &uri, err);
 	if (r == 0 && !strstr(where, "://"))
 		r = drive_choose(cli, &d, err);
 	d.peer = peer;
 	if (r == 0)
+		r = only_check ? check_only(cli, &d, uri, err) : check_before(cli, &d, uri, err);
+	if (r == 0 && !only_check)
 		r = drive_migration(cli, &d, err);
 	client_close(d.target);
 	if (r < 0)
 		return error_prefix(err, "migrate %s to %s", dom.name, where);
-	tell(cli, &d, where);
+	if (!only_check)
+		tell(cli, &d, where);
 	return 0;
 }

@@ -210,6 +210,7 @@ static const struct option_spec jobabort_options[] = {
 static const struct option_spec migrate_options[] = {
 	DOMAIN,
 	WORD("desturi", "the other daemon (its URI, or a host)"),
+	FLAG("check", "only check whether it would come about; nothing is touched"),
 	FLAG("live", "while the guest runs"),
 	FLAG("offline", "only its definition, of a VM that is off"),
 	FLAG("p2p", "the source's daemon connects to the other one and does it all"),
@@ -786,8 +787,11 @@ const struct command commands[] = {
 		"that fails it runs on here as if nothing had been asked. A host's name without scheme is "
 		"its daemon over ssh; then no further words are needed: a VM that runs moves live, over "
 		"several connections, and its definition moves with it. Over anything but a UNIX socket the "
-		"source's daemon connects to the other one, as with --p2p. Ctrl-C calls it off.",
-		migrate_options, cmd_migrate, 0},
+		"source's daemon connects to the other one, as with --p2p. Ctrl-C calls it off. What would "
+		"make it "
+		"fail is checked first, and nothing is touched then; --check does only that, and prints a "
+		"table. --unsafe passes over what the check has against disks.",
+		migrate_options, cmd_migrate, JSON},
 	{"migrate-setmaxdowntime", GROUP_MOVE, "set how long a VM may stand still when it moves", NULL,
 		setmaxdowntime_options, cmd_migrate_setmaxdowntime, 0},
 	{"migrate-getmaxdowntime", GROUP_MOVE, "print how long a VM may stand still when it moves", NULL,
