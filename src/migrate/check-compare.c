@@ -72,21 +72,35 @@ static void format_version(uint32_t v, char text[32])
 	snprintf(text, 32, "%u.%u.%u", v / 1000000, v / 1000 % 1000, v % 1000);
 }
 
-static void compare_cpu(json *rows, const struct qemu_capabilities *caps, const struct domain *d)
+/* A feature that the model has and the VM does without may be all that is lacking. */
+static bool disables_features(const struct domain_cpu *cpu)
 {
+	VEC_FOREACH (f, &cpu->features)
+		if (f.policy == CPU_POLICY_DISABLE || f.policy == CPU_POLICY_FORBID)
+			return true;
+	return false;
+}
+
+/* A model that is not usable as a whole at the source either is one that its guest has only in part: of which parts, nothing here knows. */
+static void compare_cpu(struct comparison *c, const struct qemu_capabilities *caps)
+{
+	const struct domain *d = c->domain;
 	const char *model = d->cpu.model;
+	bool was_whole = json_get_bool(c->description, "cpu_usable", false) && !disables_features(&d->cpu);
 
 	if (d->cpu.mode != CPU_MODE_CUSTOM || !model)
 		return;
 	if (!strv_contains(&caps->cpu_models, model))
-		check_add(rows, CHECK_FAILURE, 0, "CPU", "use a model that both know ('godwit cpu-models')",
+		check_add(c->rows, CHECK_FAILURE, 0, "CPU",
+			"use a model that both know ('godwit cpu-models')",
 			"QEMU there does not know the model '%s'", model);
 	else if (d->type == DOMAIN_TYPE_KVM && !strv_contains(&caps->usable_cpu_models, model))
-		check_add(rows, CHECK_FAILURE, 0, "CPU",
+		check_add(c->rows, was_whole ? CHECK_FAILURE : CHECK_WARNING, 0, "CPU",
 			"use a model that both processors have ('godwit domcapabilities')",
-			"the processor there lacks something that the model '%s' has", model);
+			"the processor there lacks something that the model '%s' has%s", model,
+			was_whole ? "" : ", and the VM may do without");
 	else
-		check_add(rows, CHECK_OK, 0, "CPU", NULL, "the model '%s' is there", model);
+		check_add(c->rows, CHECK_OK, 0, "CPU", NULL, "the model '%s' is there", model);
 }
 
 static void compare_qemu(struct comparison *c, const struct qemu_capabilities *caps)
@@ -108,21 +122,38 @@ static void compare_qemu(struct comparison *c, const struct qemu_capabilities *c
 		check_add(c->rows, caps->kvm_usable ? CHECK_OK : CHECK_FAILURE, 0, "KVM",
 			"see to /dev/kvm there", "%s",
 			caps->kvm_usable ? "works there" : "does not work there");
-	compare_cpu(c->rows, caps, d);
+	compare_cpu(c, caps);
 }
 
 /* ---- the whole ---- */
 
+static void add_port(struct comparison *c, json *answer)
+{
+	struct migrations *m = c->registry->settings.migrations;
+	struct error err = ERROR_INIT;
+	uint16_t port;
+
+	if (!m || !json_get_bool(c->description, "listen", false))
+		return;
+	if (check_listen(m, &port, &err) == 0)
+		json_object_object_add(answer, "port", json_object_new_int64(port));
+	else
+		check_add(c->rows, CHECK_FAILURE, 0, "ports",
+			"set a larger range, or wait for other migrations", "%s", err.message);
+}
+
 static void finish(struct comparison *c, const struct error *err)
 {
 	const struct registry_settings *s = &c->registry->settings;
-	const struct migrations_settings *m = s->migrations ? migrations_get_settings(s->migrations) : NULL;
-	_cleanup_json_ json *answer = json_pack("o:rows", json_object_get(c->rows), "s:host",
-		m && m->migration_host ? m->migration_host : s->hostname, "u:port_min",
-		(uint64_t)(m ? m->port_min : 0), "u:port_max", (uint64_t)(m ? m->port_max : 0), "b:same_host",
-		c->same_host, NULL);
-	_cleanup_free_ char *text = json_format(answer);
+	const char *host = s->migrations ? migrations_get_settings(s->migrations)->migration_host : NULL;
+	_cleanup_json_ json *answer =
+		json_pack("s:host", host ? host : s->hostname, "b:same_host", c->same_host, NULL);
+	_cleanup_free_ char *text = NULL;
 
+	if (!err)
+		add_port(c, answer);
+	json_object_object_add(answer, "rows", json_object_get(c->rows));
+	text = json_format(answer);
 	c->done(err ? NULL : text, err, c->userdata);
 	free_comparison(c);
 }

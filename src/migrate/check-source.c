@@ -61,12 +61,16 @@ static void start_child(
 
 /* ---- last: names and ports ---- */
 
+static bool needs_port(const struct check *c)
+{
+	return !(c->options.flags & (MIGRATE_TUNNELLED | MIGRATE_OFFLINE));
+}
+
 static int reach(struct buf *result, void *userdata, struct error *err)
 {
 	struct check *c = userdata;
 	_cleanup_(migrate_place_fini) struct migrate_place place = {0};
-	unsigned first = (unsigned)json_get_uint(c->answer, "port_min", 0);
-	unsigned last = (unsigned)json_get_uint(c->answer, "port_max", 0);
+	uint16_t port = (uint16_t)json_get_uint(c->answer, "port", 0);
 	const char *host = json_get_string(c->answer, "host");
 	_cleanup_json_ json *rows = json_object_new_array();
 	_cleanup_free_ char *text = NULL;
@@ -75,15 +79,13 @@ static int reach(struct buf *result, void *userdata, struct error *err)
 		return -1;
 	if (place.host)
 		host = place.host;
-	if (place.port)
-		first = last = place.port;
 	if (host)
 		check_name(rows, "destination's name", host, json_get_bool(c->answer, "same_host", false),
 			CHECK_FAILURE);
-	if (c->options.flags & (MIGRATE_TUNNELLED | MIGRATE_OFFLINE) || place.path)
+	if (!needs_port(c) || place.path)
 		check_add(rows, CHECK_OK, 0, "ports", NULL, "none is needed");
-	else if (host)
-		check_ports(rows, host, first, last);
+	else if (host && port)
+		check_port(rows, host, port);
 	text = json_format(rows);
 	buf_adds(result, text);
 	return 0;
@@ -274,8 +276,8 @@ static json *describe(const struct check *c)
 		c->options.xml ? xstrdup(c->options.xml) : domain_format(c->domain, DOMAIN_FORMAT_MIGRATABLE);
 
 	return json_pack("i:version", (int64_t)1, "s:xml", xml, "s:name", c->options.name, "s:hostname",
-		r->settings.hostname, "s:lock_manager", lease_kind_name(r->settings.leases.kind), "b:offline",
-		!c->vm->live, NULL);
+		r->settings.hostname, "s:lock_manager", lease_kind_name(r->settings.leases.kind), "b:listen",
+		needs_port(c), "b:offline", !c->vm->live, NULL);
 }
 
 int migrate_check(struct vm *vm, const char *uri, const struct migrate_options *o, migrate_check_fn done,
@@ -297,6 +299,8 @@ int migrate_check(struct vm *vm, const char *uri, const struct migrate_options *
 	caps = d->emulator ? capability_cache_get(vm->registry->capabilities, d->emulator) : NULL;
 	if (caps)
 		add_version(c->description, caps->version);
+	if (caps && d->cpu.model && strv_contains(&caps->usable_cpu_models, d->cpu.model))
+		json_object_object_add(c->description, "cpu_usable", json_object_new_boolean(true));
 	add_verdict(c);
 	if (vm->qmp && vm_check_verb(vm, VERB_QUERY, NULL) == 0)
 		qmp_command(vm->qmp, "query-migrate", NULL, -1, QEMU_USEC, on_migrate_info, c);

@@ -21,7 +21,7 @@ typedef void (*migrate_check_fn)(const char *text, const struct error *err, void
 /* At the source: `done` gets all rows, an array. `uri` is the other daemon's. Refused at once, or `done` once, from the loop. */
 int migrate_check(struct vm *vm, const char *uri, const struct migrate_options *o, migrate_check_fn done,
 	void *userdata, struct error *err);
-/* At the destination: `done` gets {"rows", "host", "port_min", "port_max", "same_host"}. */
+/* At the destination: `done` gets {"rows", "host", "port", "same_host"}. */
 int migrate_compare(struct registry *r, const char *description, migrate_check_fn done, void *userdata,
 	struct error *err);
 
@@ -50,6 +50,10 @@ enum check_status check_same_file(json *here, json *there, bool same_kernel, con
 void check_look(json *description, const struct domain *d, const struct migrate_options *o);
 /* check-look.c: rows for what is described, seen from here; `d` is its domain. True: both daemons are on one host. */
 bool check_look_here(json *description, const struct domain *d, json *rows);
-/* check-reach.c: host names, and ports that the other side listens at. */
+/* check-reach.c: host names, and a port that the other side listens at. */
 void check_name(json *rows, const char *what, const char *host, bool loopback_will_do, enum check_status bad);
-void check_ports(json *rows, const char *host, unsigned first, unsigned last);
+void check_port(json *rows, const char *host, uint16_t port);
+
+/* ---- check-listen.c: for check_port, until somebody has come, or for 10 s ---- */
+int check_listen(struct migrations *m, uint16_t *ret_port, struct error *err);
+void check_shut_all(struct migrations *m);

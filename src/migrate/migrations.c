@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "file.h"
 #include "ports.h"
 
@@ -43,6 +44,7 @@ void migrations_close(struct migrations *m)
 	if (!m)
 		return;
 	target_forget_offline(m, NULL);
+	check_shut_all(m);
 	verdicts_close(m);
 	sd_event_source_disable_unref(m->retry);
 	VEC_FREE(&m->ports);

@@ -7,6 +7,7 @@
 #include "alloc.h"
 #include "migrate.h"
 
+struct door;
 struct offline;
 struct offer; /* verdict-target.c: a token that a source may ask about */
 
@@ -16,6 +17,7 @@ struct migrations {
 	int dir_fd;			     /* lib/migration */
 	char *place;			     /* verdict.h */
 	VEC(uint16_t) ports;		     /* taken */
+	VEC(struct door *) doors;	     /* check-listen.c */
 	VEC(struct offer *) offers;
 	VEC(struct offline *) offline; /* target-offline.c */
 	sd_event_source *retry;	       /* to listen again, where the port was somebody else's */
