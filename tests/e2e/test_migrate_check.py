@@ -15,7 +15,7 @@ import hosts
 import migrating
 import rpc
 
-GODWIT, COMPARE = 0x676F6477, 13
+GODWIT, COMPARE = 0x676F6477, 15
 
 
 class Check(migrating.MigrateTest):
