@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """VMs come from libvirt while they run, and go there, by stock virsh."""
 
+import os
 import unittest
 
 import daemons
 import harness
 
-DEVICES = """<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
-  <graphics type='vnc' autoport='yes' listen='127.0.0.1'/><video><model type='vga'/></video>"""
+# An address of our own: tests run beside each other, and each daemon looks for a free port by itself.
+ADDRESS = f"127.{os.getpid() >> 16 & 127}.{os.getpid() >> 8 & 255}.{os.getpid() & 255 or 1}"
+DEVICES = f"""<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+  <graphics type='vnc' autoport='yes' listen='{ADDRESS}'/><video><model type='vga'/></video>"""
 
 
 class Libvirt(daemons.MigrateTest):
