@@ -57,6 +57,9 @@ int cmd_domjobabort(struct cli *cli, const struct arguments *args, struct error 
 /* cmd-migrate.c */
 int cmd_migrate(struct cli *cli, const struct arguments *args, struct error *err);
 
+/* cmd-evacuate.c */
+int cmd_evacuate(struct cli *cli, const struct arguments *args, struct error *err);
+
 /* cmd-migrate-limit.c */
 int cmd_migrate_setmaxdowntime(struct cli *cli, const struct arguments *args, struct error *err);
 int cmd_migrate_getmaxdowntime(struct cli *cli, const struct arguments *args, struct error *err);

@@ -207,6 +207,16 @@ static const struct option_spec jobabort_options[] = {
 
 /* ---- move to another host ---- */
 
+static const struct option_spec evacuate_options[] = {
+	{"to", OPTION_STRING, OPTION_REQUIRED, "hosts, or their daemons' URIs, with commas between"},
+	NUMBER("jobs", "so many at a time; otherwise 2"),
+	FLAG("offline", "also the definitions of VMs that are off"),
+	FLAG("p2p", "this host's daemon connects to the others"),
+	FLAG("copy-storage-all", "copy disks that are not shared"),
+	FLAG("unsafe", "whatever the check has against disks"),
+	END,
+};
+
 static const struct option_spec migrate_options[] = {
 	DOMAIN,
 	WORD("desturi", "the other daemon (its URI, or a host)"),
@@ -792,6 +802,13 @@ const struct command commands[] = {
 		"fail is checked first, and nothing is touched then; --check does only that, and prints a "
 		"table. --unsafe passes over what the check has against disks.",
 		migrate_options, cmd_migrate, JSON},
+	{"evacuate", GROUP_MOVE, "move all VMs that run here to other hosts",
+		"Each is moved as \"migrate\" does it, the check before included, those with the least "
+		"memory "
+		"first, so many at a time. One that a host does not take is tried at the next. What stays, "
+		"and why, is said at the end; begun again, it goes on with what is left. Ctrl-C lets those "
+		"under way come to their end, a second one calls them off.",
+		evacuate_options, cmd_evacuate, 0},
 	{"migrate-setmaxdowntime", GROUP_MOVE, "set how long a VM may stand still when it moves", NULL,
 		setmaxdowntime_options, cmd_migrate_setmaxdowntime, 0},
 	{"migrate-getmaxdowntime", GROUP_MOVE, "print how long a VM may stand still when it moves", NULL,
