@@ -149,8 +149,10 @@ class Network:
         """Join namespaces, which may also be a SanlockHost's, to the switch; their port is named as they are."""
         with open(self.names, "a") as names:
             names.write(f"{address} {inside.name}\n")
+        # A bridge takes the lowest address of its ports. With one chosen by chance that might be a guest's port's, which is the same on the other host.
+        mac = f"02:00:00:00:00:{int(address.rpartition('.')[2]):02x}"
         inside.ip("link set lo up", f"link add {BRIDGE} type bridge forward_delay 0", f"address add {address}/24 dev {BRIDGE}",
-                  f"link set {BRIDGE} up", f"link add uplink type veth peer name {inside.name} netns {self.switch.process.pid}",
+                  f"link set {BRIDGE} up", f"link add uplink address {mac} type veth peer name {inside.name} netns {self.switch.process.pid}",
                   f"link set uplink master {BRIDGE} up")
         self.switch.ip(f"link set {inside.name} master switch up")
         self.wait_joined(inside)
